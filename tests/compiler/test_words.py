@@ -1,4 +1,4 @@
-"""What a compiled function says of its programs: which input makes so many, and that sizes are never open."""
+"""What a compiled function says of its programs: which input makes so many."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import re
 import warnings
 from typing import Any
 
-import pytest
-
 import flambeau as fb
-from flambeau.compiler import words
 
 FILE = re.escape(__file__)
 
@@ -67,18 +64,3 @@ def test_an_attribute_is_named() -> None:
         settings.count = n
         told += _told(compiled, ((fb.ones(20),), {}))
     assert "'count' of a Settings = 9" in told[0]
-
-
-def test_dynamic_says_what_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each size is right, and the user is told once that each has its program."""
-    monkeypatch.setattr(words, "_told", set())
-    with pytest.warns(UserWarning, match=r"compile\(dynamic=True\): XLA compiles for sizes"):
-        step = fb.compile(lambda x: x.sum(0), dynamic=True)
-    assert [step(fb.ones(n)).item() for n in (1, 2, 3)] == [1.0, 2.0, 3.0]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        fb.compile(lambda x: x, dynamic=True), fb.compile(lambda x: x, dynamic=False)
-        fb._dynamo.mark_dynamic(fb.ones(2), 0)
-    monkeypatch.setattr(words, "_told", set())
-    with pytest.warns(UserWarning, match="mark_dynamic: XLA compiles for sizes"):
-        fb._dynamo.mark_dynamic(fb.ones(2), 0)

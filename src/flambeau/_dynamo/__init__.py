@@ -7,8 +7,8 @@ from typing import Any
 
 from ..compiler import allow_in_graph, assume_constant_result, compile, disable, explain, is_compiling, reset
 from ..compiler.backends import register_backend
+from ..compiler.batches import mark
 from ..compiler.controls import graph_break, list_backends
-from ..compiler.words import tell_of_sizes
 from . import config, eval_frame, exc, utils
 from .eval_frame import OptimizedModule
 
@@ -48,16 +48,21 @@ def optimize(
 def mark_dynamic(
     t: Any, index: Any, *, hint_override: Any = None, min: int | None = None, max: int | None = None
 ) -> None:
-    """XLA compiles for sizes, and each one has a program of its own: the first call says so in a warning."""
-    tell_of_sizes("mark_dynamic")
+    """Sizes of a tensor that compiled functions take openly: one program serves several of them, as with `compile(dynamic=True)`.
+
+    A function for which that can't be says so in a warning, and has a program for each size. `hint_override`, `min` and `max` have no
+    meaning for a program that takes all sizes up to its own.
+    """
+    mark(t, index if isinstance(index, (list, tuple)) else [index])
 
 
 def maybe_mark_dynamic(t: Any, index: Any) -> None:
-    """Nothing follows from it: see `mark_dynamic`."""
+    """The same as `mark_dynamic`, which raises nothing here."""
+    mark_dynamic(t, index)
 
 
 def mark_static(t: Any, index: Any = None) -> None:
-    """Sizes are always static here."""
+    """Sizes are static unless they are marked as open."""
 
 
 def mark_static_address(t: Any, guard: bool = True) -> None:

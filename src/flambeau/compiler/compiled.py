@@ -25,6 +25,7 @@ from ..core.tensor import tree
 from ..core.tensor.tensor import Tensor
 from .arguments import Conflict
 from .backwards import hooked
+from .batches import Batches, Entry, Group
 from .capture import Capture, Failed, Traced
 from .controls import Disabled
 from .guards.code import STANDARD, USER, kind_of_file
@@ -103,7 +104,9 @@ def _looks(leaf: Tensor) -> tuple[Any, ...]:
 class Compiled:
     """A function that runs as XLA programs, one for each signature of its arguments and state."""
 
-    def __init__(self, function: Callable[..., Any], fullgraph: bool = False, quiet: bool = False):
+    def __init__(
+        self, function: Callable[..., Any], fullgraph: bool = False, quiet: bool = False, dynamic: bool | None = None
+    ):
         functools.update_wrapper(self, function)
         self.function = function
         self.name: str = name_of(function)
@@ -111,6 +114,8 @@ class Compiled:
         self.quiet = quiet  # a child of a module that could not be one program: the warning was given there
         self.programs: OrderedDict[Any, list[TracedProgram | Uncompiled]] = OrderedDict()
         self.inputs: Inputs = Inputs()
+        self.dynamic = dynamic
+        self.batches: Batches | None = None if dynamic is False else Batches(bool(dynamic))
         self.children: dict[int, tuple[Any, Compiled | None]] = {}
         self.traces: int = 0
         self.reasons: list[str] = []  # of the last traces
@@ -254,14 +259,15 @@ class Compiled:
             self._learn(held[0])
         leaves, treedef = tree.flatten(call)
         reason = with_names(reason, self.function, treedef, len(leaves))
-        reason = reason or (self._difference(key, len(leaves)) if self.programs else "first call")
-        if limits.one_program and self.programs:
+        group = self.batches.group(key, leaves, self.programs) if self.batches is not None else None
+        reason = reason or (self._difference(key, len(leaves), group) if self.programs else "first call")
+        if limits.one_program and self.programs and not self._is_open(key, leaves):
             raise RecompileError(f"Recompiling function {self.name}{place_of(self.function)}\n    because: {reason}")
         self.reasons = [*self.reasons[-2:], reason]
         program: TracedProgram | Uncompiled | None = None
         try:
             with undisturbed():
-                program = self._made(self._capture(leaves, treedef), reason)
+                program = self._traced(group, leaves, treedef, reason)
         except Failed as failed:
             error, reads = failed.error, failed.reads
             if self.fullgraph and not isinstance(error, NotYet):
@@ -273,8 +279,10 @@ class Compiled:
             if isinstance(program, TracedProgram):  # a signal's handler has raised
                 program.runs.give_up()
             raise
-        self.traces += 1
         self._keep(key, program)
+        if isinstance(program, TracedProgram) and program.entry and program.entry.joins:
+            return program
+        self.traces += 1
         if self.traces == limits.programs + 1 and not isinstance(program, Uncompiled):
             self._warn(
                 f"{self.name}{place_of(self.function)} has been compiled {self.traces} times, the last times because: "
@@ -283,9 +291,18 @@ class Compiled:
             )
         return program
 
-    def _made(self, traced: Traced, reason: str) -> TracedProgram:
+    def _traced(self, group: Group | None, leaves: Any, treedef: Any, reason: str) -> TracedProgram:
+        if group is None or self.batches is None:
+            return self._made(self._capture(leaves, treedef), reason)
+        failed = group.failed
+        traced, entry = self.batches.trace(group, leaves, lambda leaves: self._capture(leaves, treedef))
+        if group.failed and not failed:
+            self._warn(f"{self.name}{place_of(self.function)} has a program for each size: {group.failed}", "sizes")
+        return self._made(traced, reason, entry)
+
+    def _made(self, traced: Traced, reason: str, entry: Entry | None = None) -> TracedProgram:
         try:
-            return TracedProgram(traced, reason, self.name)
+            return TracedProgram(traced, reason, self.name, entry)
         except Untraceable as error:  # it has been traced, but can't be one program
             traced.give_up()
             raise Failed(error, None) from None
@@ -331,8 +348,13 @@ class Compiled:
 
     def _keep(self, key: Any, program: TracedProgram | Uncompiled) -> None:
         self.programs.setdefault(key, []).insert(0, program)
-        while sum(map(len, self.programs.values())) > limits.signatures:
+        while sum(map(_weight, self.programs.values())) > limits.signatures:
             self.programs.popitem(last=False)
+            self._let_sizes_go()
+
+    def _let_sizes_go(self) -> None:
+        if self.batches is not None:
+            self.batches.let_go([program for known in self.programs.values() for program in known])
 
     def _drop(self, key: Any, program: TracedProgram) -> None:
         known = self.programs.get(key, [])
@@ -350,6 +372,7 @@ class Compiled:
                 kept[key] = in_use
         self.programs = kept  # another one: other threads may be looking through the old one
         self._quick = None
+        self._let_sizes_go()
 
     # --- uncompiled -----------------------------------------------------------------------------------------------
 
@@ -376,7 +399,7 @@ class Compiled:
         known = self.children.get(id(module))
         if known is None:
             worth = bool(module._modules) or not is_library_class(type(module))
-            child = Compiled(module._call_plainly, quiet=True) if worth else None
+            child = Compiled(module._call_plainly, quiet=True, dynamic=self.dynamic) if worth else None
             known = self.children[id(module)] = module, child
         if known[1] is None:
             return module._call_plainly(*args, **kwargs)
@@ -393,11 +416,18 @@ class Compiled:
         )
         if isinstance(program, TracedProgram):
             return program.call(tensors, leaves, (args, kwargs))
+        if program is None and key is not None and self._is_open(key, leaves):
+            return self._call(args, kwargs)
         if stance.value == "fail_on_recompile":
             raise RuntimeError(
                 f"{self.name} would be compiled, and set_stance says fail_on_recompile: {reason or 'first call'}"
             )
         return self.function(*args, **kwargs)
+
+    def _is_open(self, key: Any, leaves: Any) -> bool:
+        """Whether another size of the arguments is a matter of a program that there is."""
+        group = self.batches.group(key, leaves, self.programs) if self.batches is not None else None
+        return group is not None and bool(group.fitting(group.sizes(leaves)))
 
     # --- words ----------------------------------------------------------------------------------------------------
 
@@ -406,11 +436,11 @@ class Compiled:
             self.warned.add(kind or text)
             warnings.warn(text, UserWarning, stacklevel=4)
 
-    def _difference(self, key: Any, count: int) -> str:
+    def _difference(self, key: Any, count: int, group: Group | None) -> str:
         """In what a new signature differs from the last one."""
         last = next(reversed(self.programs))
         text = with_names(difference(last, key), self.function, key[0], count)
-        if text.startswith(("argument", "a part")):
+        if text.startswith(("argument", "a part")) and (group is None or group.failed):
             self._advise(last, key)
         return text
 
@@ -443,6 +473,11 @@ class Uncompiled:
 
     def broken_by(self, tensors: Any, given: Any) -> str | None:
         return None if self.reads is None else self.reads.broken(given)
+
+
+def _weight(programs: list[TracedProgram | Uncompiled]) -> float:
+    """How much they count among those that are kept: one of a program for several sizes holds little of its own."""
+    return sum(1 / 16 if isinstance(p, TracedProgram) and p.entry and p.entry.joins else 1 for p in programs)
 
 
 def _taken_apart(args: Any, kwargs: Any) -> tuple[list[Any], Any]:

@@ -11,7 +11,6 @@ from .controls import tell_of_filter
 from .module import OptimizedModule
 from .program import TracedProgram
 from .settings import check_mode, check_options
-from .words import tell_of_sizes
 
 _T = TypeVar("_T")
 
@@ -35,22 +34,21 @@ def compile(
     Whatever it reads and writes (parameters, buffers, gradients, optimizer state, random numbers, Python's own objects) is
     found while it is traced, looked at before each call and left as the uncompiled function would leave it. What needs values
     that only the running program has, or does what a program cannot repeat, runs uncompiled with one warning that names the
-    line; with `fullgraph=True` it raises CompileError. Each size of the arguments gets a program: `dynamic=True` is told so.
+    line; with `fullgraph=True` it raises CompileError. Each size of the arguments gets a program; with
+    `dynamic=True` one serves all batch sizes up to its own, where that can be (a warning tells where not).
     XLA is the only `backend`, with settings of its own: a function of the user's as backend and `options` are told that they have no
     effect, `mode` has none. Names that PyTorch does not know are refused (InvalidBackend, RuntimeError).
     """
     _check_choices(backend, mode, options)
-    if dynamic:
-        tell_of_sizes("compile(dynamic=True)")
     if model is None:
-        return lambda function: compile(function, fullgraph=fullgraph, disable=disable)
+        return lambda function: compile(function, fullgraph=fullgraph, dynamic=dynamic, disable=disable)
     if disable or getattr(model, "_torchdynamo_disable", False):
         return model
     if hasattr(model, "_parameters") and hasattr(model, "forward"):
-        return OptimizedModule(model, fullgraph)
+        return OptimizedModule(model, fullgraph, dynamic)
     if not callable(model):
         raise AssertionError(f"A callable function is expected, but {type(model)} is provided.")
-    return Compiled(model, fullgraph)
+    return Compiled(model, fullgraph, dynamic=dynamic)
 
 
 def _check_choices(backend: Any, mode: str | None, options: Any) -> None:
@@ -72,7 +70,11 @@ class Explanation:
     def __init__(self, compiled: Compiled):
         self.name: str = compiled.name
         kept = [p for programs in compiled.programs.values() for p in reversed(programs)]
-        self.programs: list[TracedProgram] = [p for p in kept if isinstance(p, TracedProgram)]
+        self.traced: list[TracedProgram] = [p for p in kept if isinstance(p, TracedProgram)]
+        first: dict[int, TracedProgram] = {}
+        for program in self.traced:  # those of several sizes count once
+            first.setdefault(id(program.entry.shared if program.entry else program), program)
+        self.programs: list[TracedProgram] = list(first.values())
 
     def __len__(self) -> int:
         return len(self.programs)
@@ -81,7 +83,12 @@ class Explanation:
         lines = [f"{self.name}: {len(self.programs)} program{'s' if len(self.programs) != 1 else ''}"]
         for i, program in enumerate(self.programs):
             counts = ", ".join(f"{count} {what}" for what, count in program.plan.counts.items())
-            lines.append(f"  {i}: traced because: {program.reason}; called {program.runs.calls} times; {counts}")
+            calls, sizes = program.runs.calls, ""
+            if program.entry is not None:
+                served = [p for p in self.traced if p.entry and p.entry.shared is program.entry.shared]
+                calls = sum(p.runs.calls for p in served)
+                sizes = f"for {program.entry}, traced at {len(served)} size{'s' if len(served) != 1 else ''}; "
+            lines.append(f"  {i}: {sizes}traced because: {program.reason}; called {calls} times; {counts}")
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -100,6 +107,7 @@ def reset() -> None:
     for compiled in list(_everything):
         compiled.programs.clear()
         compiled._quick = None
+        compiled._let_sizes_go()
         compiled.children.clear()
 
 

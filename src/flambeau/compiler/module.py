@@ -8,7 +8,7 @@ from ..nn.modules.module import Module
 from .compiled import Compiled
 
 # Of what a module has, what this one has for itself; everything else is set on the original.
-_OWN = frozenset(vars(Module())) - {"training"} | {"_orig_mod", "_compiled", "_fullgraph", "__class__"}
+_OWN = frozenset(vars(Module())) - {"training"} | {"_orig_mod", "_compiled", "_fullgraph", "_dynamic", "__class__"}
 
 
 class OptimizedModule(Module):
@@ -17,14 +17,14 @@ class OptimizedModule(Module):
     Attributes are the original's, read, set and deleted. Copies and pickles compile anew.
     """
 
-    def __init__(self, module: Module, fullgraph: bool):
+    def __init__(self, module: Module, fullgraph: bool, dynamic: bool | None = None):
         super().__init__()
         self._orig_mod = module
-        self._begin(fullgraph)
+        self._begin(fullgraph, dynamic)
 
-    def _begin(self, fullgraph: bool) -> None:
-        self.__dict__["_fullgraph"] = fullgraph
-        self.__dict__["_compiled"] = Compiled(self._orig_mod.__call__, fullgraph)
+    def _begin(self, fullgraph: bool, dynamic: bool | None) -> None:
+        self.__dict__["_fullgraph"], self.__dict__["_dynamic"] = fullgraph, dynamic
+        self.__dict__["_compiled"] = Compiled(self._orig_mod.__call__, fullgraph, dynamic=dynamic)
 
     @property
     def training(self) -> bool:  # type: ignore[override]
@@ -65,4 +65,4 @@ class OptimizedModule(Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._begin(state["_fullgraph"])
+        self._begin(state["_fullgraph"], state.get("_dynamic"))

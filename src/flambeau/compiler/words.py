@@ -4,25 +4,10 @@ from __future__ import annotations
 
 import inspect
 import re
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 from ..core.tensor import tree
-
-_told: set[str] = set()
-
-
-def tell_of_sizes(who: str) -> None:
-    """Say once that sizes are never open: XLA compiles for them."""
-    if not _told:
-        _told.add(who)
-        warnings.warn(
-            f"{who}: XLA compiles for sizes, so each size of the arguments gets a program of its own all the same, and the 32 that "
-            "were used last are kept. Pad batches to a few sizes, or leave out the last one (drop_last=True).",
-            UserWarning,
-            stacklevel=3,
-        )
 
 
 def name_of(function: Callable[..., Any]) -> str:

@@ -215,6 +215,8 @@ def _primitive(
         batched=batched,
         bilinear=bilinear,
         multiply_adds=multiply_adds,
+        rows=lambda dims, *_, **__: dims[0] <= {0} and not dims[1],
+        sums=lambda *_, **__: ((0,), (0,)) if letters == "xyw" else ((), ()),
     )
 
 

@@ -110,6 +110,7 @@ _fused_p = kernel(
     several=True,
     fits=lambda *shapes, members, **_: any(map(math.prod, shapes[:members])),
     jvp=_jvp,
+    rows=lambda dims, *_, **__: not dims[-1],
 )
 
 

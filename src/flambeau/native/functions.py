@@ -79,7 +79,16 @@ def _mapped(primitive: Any, arrays: Any, dims: Any, *, function: str) -> Any:
     return primitive.bind(*together, function=function), 0
 
 
-_function_p = kernel("flambeau_function", _xla, _native, fits=_many, dtypes=_DTYPES, batched=_mapped, jvp=_jvp)
+_function_p = kernel(
+    "flambeau_function",
+    _xla,
+    _native,
+    fits=_many,
+    dtypes=_DTYPES,
+    batched=_mapped,
+    jvp=_jvp,
+    rows=lambda *_, **__: True,
+)
 
 
 def _bound(function: str, jax_form: Any, x: jax.Array, y: jax.Array) -> jax.Array:
@@ -155,6 +164,8 @@ _running_p = kernel(
     batched=_running_mapped,
     jvp=_running_jvp,
     transpose=_running_transpose,
+    rows=lambda dims, *_, axis, reverse, **__: not (reverse and axis in dims[0]),
+    sums=lambda *_, axis, reverse, product: ((axis,) if reverse and not product else (),),
 )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -19,10 +19,20 @@ from jax.interpreters import ad, batching, mlir
 
 from . import expect, serves
 
-__all__ = ["called", "kernel", "multiply_adds_of"]
+__all__ = ["called", "kernel", "multiply_adds_of", "rows_of"]
 
 _PROGRAMS = 512  # of calls outside of any program, for each kernel
 _counts: dict[str, Callable[..., int]] = {}  # multiply-adds, by the primitive's name
+
+
+class Rows(NamedTuple):
+    """What a kernel does with the rows of a batch: see `kernel`."""
+
+    rows: Callable[..., bool]
+    sums: Callable[..., Any] | None
+
+
+_rows: dict[str, Rows] = {}  # by the primitive's name
 
 
 def kernel(
@@ -42,6 +52,8 @@ def kernel(
     jvp: Callable[..., Any] | None = None,
     transpose: Callable[..., Any] | None = None,
     multiply_adds: Callable[..., int] | None = None,
+    rows: Callable[..., bool] | None = None,
+    sums: Callable[..., Any] | None = None,
 ) -> Primitive:
     """Declare a primitive that a CPU computes with `native(*arrays, result=..., **params)`, and all else with `xla(*arrays, **params)`.
 
@@ -52,6 +64,9 @@ def kernel(
     `shape(*avals, **params)` is the result's shape and dtype (`xla`'s, by default), `batched(primitive, arrays, dims, **params)`
     the rule for vmap (`xla` under vmap), `bilinear` the two transposes of what is linear in both arguments, `jvp` and
     `transpose` the rules of anything else. `multiply_adds(*shapes, **params)` counts those of a call.
+    `rows(dims, *shapes, **params)`, with a set of dimensions for each argument, says whether rows along these stay apart: what is in
+    some of them has no influence on what comes of the others, which lie where they lay. `sums(*shapes, **params)` gives for each argument
+    the dimensions that it is summed over, where zeros (of all arguments) add nothing. A compiled step for several batch sizes asks this.
     """
     primitive = Primitive(name)
     primitive.multiple_results = several
@@ -66,6 +81,8 @@ def kernel(
         ad.primitive_transposes[primitive] = transpose
     if multiply_adds is not None:
         _counts[name] = multiply_adds
+    if rows is not None:
+        _rows[name] = Rows(rows, sums)
     mlir.register_lowering(primitive, mlir.lower_fun(xla, multiple_results=several))
     if native is not None:
         expect(*(handlers or (name,)))
@@ -89,6 +106,11 @@ def called(name: str, orders: Callable[..., Any], attributes: Callable[..., dict
         return jax.numpy.transpose(call(*turned, **attributes(**params)), tuple(map(int, np.argsort(made))))
 
     return native
+
+
+def rows_of(name: str) -> Rows | None:
+    """What a kernel with this name has declared of rows; None for one that has not, and for any other operation."""
+    return _rows.get(name)
 
 
 def multiply_adds_of(equation: Any) -> int | None:

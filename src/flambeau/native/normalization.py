@@ -140,8 +140,13 @@ _paired_p = kernel(
     fits=_has_elements,
     jvp=_paired_jvp,
     transpose=_paired_transpose,
+    rows=lambda dims, *_, **__: not any(dims),
+    sums=lambda a, x, *_, channel: (_others(len(a), channel), _others(len(x), channel), (), ()),
 )
-_spread_p = kernel("flambeau_spread", _spread, jvp=_spread_jvp, transpose=_spread_transpose)  # XLA fuses it
+_spread_p = kernel(  # XLA fuses it
+    "flambeau_spread", _spread, jvp=_spread_jvp, transpose=_spread_transpose,
+    rows=lambda dims, *_, channel: channel not in dims[2] and not any((*dims[:2], *dims[3:])),
+)  # fmt: skip
 
 
 # ---------------------------------------------------------------- batch normalization

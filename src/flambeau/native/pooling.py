@@ -161,6 +161,10 @@ def _max_jvp(primals: Any, tangents: Any, *, places: bool, **params: Any) -> tup
     return ([y, where], [dy, zero]) if places else ([y], [dy])
 
 
+def _apart(dims: Sequence[set[int]], *shapes: Any, **params: Any) -> bool:
+    return all(one <= {0} for one in dims)
+
+
 _max_p = kernel(
     "flambeau_max_pool",
     _xla_max,
@@ -172,6 +176,7 @@ _max_p = kernel(
     handlers=("flambeau_max_pool", "flambeau_max_pool_places"),
     batched=_batched,
     jvp=_max_jvp,
+    rows=_apart,
 )
 
 
@@ -188,7 +193,9 @@ def _linear(name: str, xla: Callable, given: bool, transposed: Callable[[], Prim
         return [transposed().bind(cotangent, places, **params), None]
 
     shape, native = _linear_shape(name, given), _native_linear(name)
-    primitive = kernel(name, xla, native, shape=shape, fits=_fits, batched=_batched, jvp=jvp, transpose=transpose)
+    primitive = kernel(
+        name, xla, native, shape=shape, fits=_fits, batched=_batched, jvp=jvp, transpose=transpose, rows=_apart
+    )
     return primitive
 
 

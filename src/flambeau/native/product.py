@@ -55,6 +55,8 @@ _product_p = kernel(
     fits=lambda a, b, c, **_: min(*a, *b) > 0,
     bilinear=(_by_a, _by_b),
     multiply_adds=lambda a, b, c, transpose_a, **_: math.prod(c) * a[0 if transpose_a else 1],
+    rows=lambda dims, *_, **__: True,
+    sums=lambda *_, transpose_a, transpose_b: ((0 if transpose_a else 1,), (1 if transpose_b else 0,)),
 )
 
 

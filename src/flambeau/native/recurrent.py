@@ -204,6 +204,14 @@ def _multiply_adds(*shapes: Any, tree: Any, kind: str, reverse: bool) -> int:
     return steps * batch * sum(map(math.prod, matrices))
 
 
+def _apart(dims: Sequence[set[int]], *shapes: Any, **params: Any) -> bool:
+    """Sequences have nothing to do with each other: `(T, B, ...)`, the mask `(T, B)`; states are `(B, H)`."""
+    *others, _ = [{1} if len(shape) == 3 else {0} for shape in shapes]
+    return all(
+        one <= batch for one, batch in zip(dims, (*others, {1}), strict=True)
+    )  # the mask, if there is one, comes last
+
+
 _steps_p = kernel(
     "flambeau_recurrent",
     _xla_steps,
@@ -214,6 +222,7 @@ _steps_p = kernel(
     dtypes=_DTYPES,
     jvp=_steps_jvp,
     multiply_adds=_multiply_adds,
+    rows=_apart,
 )
 _changes_p = kernel(
     "flambeau_recurrent_changes",
@@ -223,6 +232,7 @@ _changes_p = kernel(
     jvp=_by_xla(_xla_changes),
     transpose=_changes_transpose,
     multiply_adds=_multiply_adds,
+    rows=_apart,
 )
 _gradients_p = kernel(
     "flambeau_recurrent_backward",
@@ -234,6 +244,7 @@ _gradients_p = kernel(
     dtypes=_DTYPES,
     jvp=_by_xla(_xla_gradients),
     multiply_adds=_multiply_adds,
+    rows=_apart,
 )
 
 

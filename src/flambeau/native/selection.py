@@ -68,6 +68,7 @@ _ranked_p = kernel(
     fits=lambda x, y, **_: math.prod(x) > _SMALL,
     dtypes=("float32", "float64", "int32", "int64"),
     batched=_mapped,
+    rows=lambda dims, *_, axis, **__: axis not in dims[0],
 )
 
 
