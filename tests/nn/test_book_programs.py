@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib
 import inspect
+import warnings
 
 import pytest
 
@@ -578,8 +579,19 @@ def quantizable_lstm(t):
     made.square().sum().backward()
     lstm = t.nn.LSTM(3, 4, 2, bidirectional=True).eval()
     lstm.qconfig = None
-    both = layers.LSTM.from_float(lstm)
-    return q, q.state_dict(), made, h, c, [p.grad for p in q.parameters()], both(x), list(both.state_dict())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch's `prepare` warns that there is nothing to do
+        both = layers.LSTM.from_float(lstm)
+    return (
+        q,
+        q.state_dict(),
+        made,
+        h,
+        c,
+        [p.grad for p in q.parameters()],
+        both(x, (t.ones(4, 2, 4), t.zeros(4, 2, 4))),
+        list(both.state_dict()),
+    )
 
 
 @program

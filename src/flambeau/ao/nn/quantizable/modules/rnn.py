@@ -6,7 +6,7 @@ import numbers
 import warnings
 from typing import Any, ClassVar, TypeAlias
 
-from .....core.array.dtypes import OPAQUE
+from .....core.array.dtypes import OPAQUE, float32
 from .....core.tensor.tensor import Tensor
 from .....nn.modules import rnn as layers
 from .....nn.modules.activation import Sigmoid, Tanh
@@ -229,7 +229,7 @@ class LSTM(Module):
         directions = 2 if self.bidirectional else 1
         if hidden is None:
             shape = (directions, x.size(1), self.hidden_size)
-            hidden = (zeros((self.num_layers, *shape)),) * 2
+            hidden = (zeros((self.num_layers, *shape), dtype=float32),) * 2  # whatever the default is, as in PyTorch
         else:
             shape = (self.num_layers, directions, x.size(1), self.hidden_size)  # type: ignore[assignment]
             hidden = (hidden[0].reshape(shape), hidden[1].reshape(shape))
