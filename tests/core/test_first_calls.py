@@ -9,7 +9,7 @@ import pytest
 from jax import lax
 
 import flambeau as fb
-from flambeau.core.array import first_calls
+from flambeau.core.array import first_calls, programs
 from flambeau.core.array.by_numpy import Refused, Written
 from flambeau.native.xla_options import QUICKLY, known
 
@@ -111,6 +111,15 @@ def test_numbers_that_integers_do_not_have_are_left_to_xla():
     for bad in (np.nan, 3e9):
         with pytest.raises(Refused):
             written([np.array([bad, 0], np.float32)])
+
+
+@pytest.mark.parametrize("place", [None, jax.devices()[0]], ids=["free", "put there"])
+def test_results_are_bound_to_the_device_as_xlas_are(place):
+    run = programs.jit(lambda x, y: (jnp.where(x > 0, -x, 0.5), jnp.float32(3)))
+    x, y = jax.device_put(np.arange(-2, 3.0), place), jax.device_put(np.ones(7), jax.devices()[0])
+    made = [run(x, y), jax.jit(run._fun)(x, y)]
+    for a, b in zip(*made, strict=True):
+        assert (a.tolist(), a.aval, a.committed, a.sharding) == (b.tolist(), b.aval, b.committed, b.sharding)
 
 
 @pytest.mark.skipif(not first_calls.SERVES, reason="this version of JAX is not known, or it is turned off")
