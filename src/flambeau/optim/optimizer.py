@@ -20,6 +20,7 @@ from ..core.array.meta import MetaArray, evaluate, is_meta
 from ..core.autograd.engine import Hooks, RemovableHandle
 from ..core.context.grad_mode import enable_grad, set_grad_enabled
 from ..core.context.tracing import recorder, structure
+from ..core.dispatch.messages import message
 from ..core.tensor.sparse import is_sparse
 from ..core.tensor.storage import LaidStorage, PartsStorage, cut_over, laid
 from ..core.tensor.tensor import Tensor, blank, wrap
@@ -339,7 +340,7 @@ class Optimizer:
                 raise ValueError("can't optimize a non-leaf Tensor")
         for name, default in self.defaults.items():
             if default is required and name not in param_group:
-                raise ValueError(f"parameter group didn't specify a value of required optimization parameter {name}")
+                raise ValueError(message("group_lacks_option", name=name))
             param_group.setdefault(name, default)
         if len(set(params)) != len(params):
             warnings.warn(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ...core.dispatch.messages import message
 from ...core.tensor.tensor import Tensor
 from .scatter_gather import gather as _gather
 
@@ -13,9 +14,7 @@ __all__ = ["broadcast", "broadcast_coalesced", "gather", "reduce_add", "reduce_a
 
 def _targets(devices: Any, out: Any) -> None:
     if (devices is None) == (out is None):
-        raise RuntimeError(
-            f"Exactly one of 'devices' and 'out' must be specified, but got devices={devices} and out={out}"
-        )
+        raise RuntimeError(message("devices_or_out", devices=devices, out=out))
 
 
 def broadcast(tensor: Tensor, devices: Any = None, *, out: Sequence[Tensor] | None = None) -> tuple[Tensor, ...]:
@@ -35,7 +34,7 @@ def reduce_add(inputs: Sequence[Tensor], destination: Any = None) -> Tensor:
     """The sum of tensors that lie on GPUs, on the first one's or on `destination`."""
     for i, tensor in enumerate(inputs):
         if tensor.device.type == "cpu":
-            raise AssertionError(f"reduce_add expects all inputs to be on GPUs, but input {i} is on CPU")
+            raise AssertionError(message("reduce_add_on_cpu", i=i))
         if tensor.shape != inputs[0].shape:
             raise ValueError(
                 f"input {i} has invalid size: got {tuple(tensor.shape)}, but expected {tuple(inputs[0].shape)}"
@@ -71,8 +70,6 @@ def gather(tensors: Sequence[Tensor], dim: int = 0, destination: Any = None, *, 
     """The tensors one behind the other along `dim`, on `destination` (default: the first one's device) or in `out`."""
     if out is not None:
         if destination is not None:
-            raise RuntimeError(
-                f"'destination' must not be specified when 'out' is specified, but got destination={destination}"
-            )
+            raise RuntimeError(message("destination_beside_out", destination=destination))
         return out.copy_(_gather(tensors, out.device, dim))
     return _gather(tensors, tensors[0].device if destination is None else destination, dim)

@@ -14,6 +14,7 @@ import numpy as np
 from ...core.array import dtypes
 from ...core.context.grad_mode import state as grad_state
 from ...core.dispatch.errors import broadcast_clash
+from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, Arrays, Scalar, _attach, _publish, composite, inplace_form, operator
 from ...core.dispatch.overloads import shown_to_modes
 from ...core.dispatch.promotion import in_c
@@ -580,7 +581,7 @@ def unravel_index(indices: Tensor, shape: int | Sequence[int]) -> tuple[Tensor, 
     An index beyond the last element, or before the first, is counted on from there, as if the array were repeated.
     """
     if indices.dtype.category != dtypes.INTEGER:
-        raise TypeError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
+        raise TypeError(message("unravel_index_dtype", dtype=indices.dtype))
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     if 0 in shape and indices.numel():
         raise RuntimeError("ZeroDivisionError")

@@ -19,6 +19,7 @@ from ...core.context import doors
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.overrides import PASS, is_plain, unseen
 from ...core.context.tracing import Untraceable, structure
+from ...core.dispatch.messages import message
 from ...core.dispatch.operator import _attach, _publish, composite
 from ...core.dispatch.overloads import taken
 from ...core.tape.nodes import Refusing
@@ -137,7 +138,7 @@ def __array_wrap__(self: Tensor, array: np.ndarray, *context: Any) -> Tensor:
 @_method
 def __dlpack__(self: Tensor, **options: Any) -> Any:
     if self.requires_grad:
-        raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+        raise BufferError(message("dlpack_of_recorded"))
     return lend(self._array).__dlpack__(**{k: v for k, v in options.items() if v is not None and k != "dl_device"})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ...core.dispatch.messages import message
 from .datapipes.datapipe import IterDataPipe, MapDataPipe
 
 __all__ = ["traverse", "traverse_dps"]
@@ -31,7 +32,7 @@ def _within(value: Any, seen: set[int]) -> list[Any]:
 def traverse_dps(datapipe: IterDataPipe | MapDataPipe) -> dict[int, tuple[Any, dict[int, Any]]]:
     """The graph of data pipes: by its `id`, each with the graph of those that it reads from."""
     if not isinstance(datapipe, _PIPES):
-        raise RuntimeError(f"Expected `IterDataPipe` or `MapDataPipe`, but {type(datapipe)} is found")
+        raise RuntimeError(message("no_data_pipe", found=type(datapipe)))
     return _graph(datapipe, set())
 
 
