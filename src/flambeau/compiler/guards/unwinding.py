@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import gc
 import sys
 from types import CodeType, FrameType
 from typing import Any
@@ -68,8 +69,7 @@ class Unwinding:
         if self.interval is None:
             return
         for frame in self.generators:
-            with contextlib.suppress(RuntimeError):
-                frame.clear()
+            _finish(frame)
         for code, table in self.tables.items():
             _pointer(code).value = id(table)
         sys.setswitchinterval(self.interval)
@@ -77,6 +77,17 @@ class Unwinding:
         self.tables, self.generators = {}, []
         for leave in exits:
             _leave(leave)
+
+
+def _finish(frame: FrameType) -> None:
+    """End a generator of the user's that waits, so that it does not end where its handlers are back."""
+    try:
+        frame.clear()
+    except RuntimeError:  # it runs; or it waits, under Python 3.13
+        for holder in gc.get_referrers(frame):
+            if frame in (getattr(holder, "gi_frame", None), getattr(holder, "cr_frame", None)):
+                with contextlib.suppress(ValueError):
+                    holder.close()
 
 
 def _leave(leave: Any) -> None:
