@@ -135,3 +135,7 @@ def test_xla_takes_over_without_a_trace(monkeypatch):
         seen.append(any("backend_compile" in name for name in compilations))
     assert not seen[0] and not seen[-1] and any(seen)
     assert all(m.tobytes() == made[0].tobytes() for m in made)
+    # and JAX's dispatcher calls its programs by itself
+    asked = []
+    monkeypatch.setattr(first_calls.FirstCalls, "answer", lambda *given: asked.append(given) or first_calls.XLAS)
+    assert (fb.maximum(x, -x) * x).numpy().tobytes() == made[0].tobytes() and not asked

@@ -54,6 +54,7 @@ _QUIET = sys.version_info < (3, 12)
 
 _SMALL = 1024  # elements. From 2,048 on GELU's derivative by tanh runs 1.1 times as long if it is compiled `QUICKLY`
 _STEPS = frozenset({"while", "scan"})
+_FORGET = True  # said of a call without a program: else JAX's dispatcher would never again call one for these arguments by itself
 
 Build = Callable[[], tuple[Any, Any]]
 
@@ -446,7 +447,7 @@ def _front(
         if first is not None and first_calls.SERVES and not kwargs:
             kinds = _kinds(dynamic, tuple([(type(a), a) for i, a in enumerate(args) if i in info.static_argnums]))
         if kinds is not None and (results := first.answer(kinds, dynamic)) is not XLAS:  # type: ignore[union-attr]
-            return results, None, False
+            return results, None, _FORGET
         key = key_of(args, kwargs) if jax_core.trace_state_clean() else None
         found = _load(key) if key is not None else None
         if found is not None:
@@ -468,7 +469,7 @@ def _front(
                 if first.enter(kinds, p.params["jaxpr"], p.out_tree) and loaded is not None:  # type: ignore[union-attr]
                     loaded()  # it takes its place in the tables
                 if (results := first.answer(kinds, dynamic)) is not XLAS:  # type: ignore[union-attr]
-                    return results, None, False
+                    return results, None, _FORGET
             if quickly and _cpu() is not None and jax_core.trace_state_clean() and _is_small(p.params["jaxpr"].jaxpr):
                 p = p._replace(params=p.params | {"compiler_options_kvs": tuple(known(QUICKLY).items())})
             made = pjit._run_python_pjit(p, given, function, args, kwargs)

@@ -191,7 +191,10 @@ class Signature:
 
     def bind(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], tuple[Any, ...]]:
         """The dynamic values, and the key that says where they go and what the static ones are."""
-        values = self._by_parameter(name, args, kwargs)
+        if kwargs or self.or_number or self.varargs is not None or len(args) > self.positional:
+            values = self._by_parameter(name, args, kwargs)
+        else:
+            values = [*args, *self.defaults[len(args) :]]
         dynamic: list[Any] = []
         key_parts: list[Any] = []
         unusual = False

@@ -197,13 +197,17 @@ def _quotient(a: jax.Array, b: jax.Array) -> jax.Array:
 
 @functools.partial(_quotient.defjvp, symbolic_zeros=True)
 def _(primals: Any, tangents: Any) -> Any:
-    """The slope along b takes 1 / b twice: JAX's takes 1 / b^2, which is infinite from b = 1e-20 down in float32."""
+    """The slope along b takes 1 / b twice: JAX's takes 1 / b^2, which is infinite from b = 1e-20 down in float32.
+
+    Where b is spread, once before and once after the sum that the backward pass makes.
+    """
     (a, b), (along_a, along_b) = primals, tangents
     of_a = None if type(along_a) is SymbolicZero else _quotient(along_a, b)
     of_b = None
     if type(along_b) is not SymbolicZero:
         inverse = _quotient(jnp.ones_like(b), b)
-        of_b = along_b * -((a * inverse) * inverse)
+        spread = jnp.broadcast_shapes(a.shape, b.shape) != b.shape
+        of_b = -(along_b * inverse) * (a * inverse) if spread else along_b * -((a * inverse) * inverse)
     return _quotient(a, b), of_b if of_a is None else of_a if of_b is None else of_a + of_b
 
 
@@ -275,6 +279,8 @@ _CATEGORY = {bool: BOOL, int: INTEGER, float: FLOAT, complex: COMPLEX}
 
 def _check_divisor(input: Any, other: Any) -> None:
     """Raise as PyTorch does if integers are about to be divided by 0."""
+    if isinstance(other, Tensor) and other._np_dtype.kind == "f":
+        return
     kinds = [x.dtype.category if isinstance(x, Tensor) else _CATEGORY.get(type(x), FLOAT) for x in (input, other)]
     if max(kinds) != INTEGER:
         return

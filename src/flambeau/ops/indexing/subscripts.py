@@ -83,6 +83,7 @@ def _from_list(key: list[Any]) -> Any:
 _NEW, _REST, _FLAG, _SLICE, _PLACE, _MASK, _INDEX, _LIST = range(8)
 _INTS = frozenset((int, type(None)))
 _BASIC = frozenset((int, slice))
+_LONG = np.dtype(np.int64)
 _MASKS = frozenset((np.dtype(np.bool_), np.dtype(np.uint8)))
 
 
@@ -112,6 +113,8 @@ def _parse(x: Tensor, key: Any) -> tuple[Geometry, list[tuple[int, Any]], str]:
     g = x._geometry
     if (quick := _of_numbers(g, key)) is not None:
         return quick[0], [], quick[1]
+    if (places := _of_indices(g, key)) is not None:
+        return g, places, "AliasBackward0"
     items, kinds, taken = _items(g, key)
     shape, strides, offset = list(g.shape), list(g.strides), g.offset
     dim = 0  # in the view
@@ -190,6 +193,17 @@ def _of_numbers(g: Geometry, key: Any) -> tuple[Geometry, str] | None:
     return Geometry((*kept, *shape[rest:]), (*steps, *strides[rest:]), offset, g.bits), name
 
 
+def _of_indices(g: Geometry, key: Any) -> list[tuple[int, Any]] | None:
+    """The tensors of a key of 64-bit indices alone, one for each of the first dimensions; None for any other key."""
+    items = key if type(key) is tuple else (key,)
+    if len(items) > len(g.shape):
+        return None
+    for item in items:
+        if type(item) is not Tensor or item._np_dtype is not _LONG or not item.ndim:
+            return None
+    return list(enumerate(items))
+
+
 def _items(g: Geometry, key: Any) -> tuple[list[Any], list[int], int]:
     """A key's items, lists as tensors, with one ellipsis at most; what they are; and how many dimensions they take."""
     items = list(key) if isinstance(key, tuple) else [key]
@@ -265,7 +279,7 @@ def _outside(place: int, size: int) -> str:
 def _spread(x: Tensor, advanced: list[tuple[int, Any]]) -> tuple[list[Any], tuple[bool, ...]]:
     """Index tensors, masks turned into the indices of their true elements, and which dimensions they are for."""
     tensors: dict[int, Any] = {}
-    shape = x.shape
+    shape = tuple(x.shape)
     for dim, item in advanced:
         if item._np_dtype in _MASKS:
             if item._np_dtype == np.uint8:
@@ -286,7 +300,8 @@ def _spread(x: Tensor, advanced: list[tuple[int, Any]]) -> tuple[list[Any], tupl
             size = shape[dim]
             if size == 0 and item.numel():
                 raise IndexError("index is out of bounds for dimension with size 0")
-            if not any(item is other and size >= shape[at] for at, other in tensors.items()):  # not looked at yet
+            looked = tensors and any(item is other and size >= shape[at] for at, other in tensors.items())
+            if not looked:
                 # PyTorch counts the tensors of indices here, not the dimensions that they are for
                 refuse_outside(item, size, functools.partial(_outside, len(tensors), size), IndexError, negative=True)
             tensors[dim] = item

@@ -12,7 +12,7 @@ from ...core.dispatch.operator import composite
 from ...core.dispatch.view import view
 from ...core.tensor.tensor import Tensor
 from ..support.declare import alias
-from .views import _ints, select, sliced
+from .views import _ints, sliced
 
 
 @view()
@@ -21,13 +21,19 @@ def unbind(g: Geometry, dim: int = 0) -> tuple[Geometry, ...]:
     if not g.shape:
         raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     at = normalized_dim(dim, len(g.shape))
-    return tuple(select.__wrapped__(g, at, i) for i in range(g.shape[at]))  # type: ignore[attr-defined]
+    shape, strides = g.shape[:at] + g.shape[at + 1 :], g.strides[:at] + g.strides[at + 1 :]
+    return tuple([Geometry(shape, strides, g.offset + i * g.strides[at], g.bits) for i in range(g.shape[at])])
 
 
 def _pieces(g: Geometry, dim: int, sizes: Any) -> tuple[Geometry, ...]:
+    """Pieces of the given sizes, which make up the dimension."""
     made, start = [], 0
+    before, behind, stride = g.shape[:dim], g.shape[dim + 1 :], g.strides[dim]
     for n in sizes:
-        made.append(sliced(g, dim, start, start + n))
+        if type(n) is int and type(start) is int:
+            made.append(Geometry((*before, n, *behind), g.strides, g.offset + start * stride, g.bits))
+        else:
+            made.append(sliced(g, dim, start, start + n))
         start += n
     return tuple(made)
 
