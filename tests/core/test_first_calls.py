@@ -86,7 +86,12 @@ def test_the_same_to_the_bit(name):
         compiled = jax.jit(TAKEN[name], compiler_options=known(QUICKLY))
         for x, y in cases:
             wanted = jax.tree_util.tree_leaves(compiled(x, y))
-            for made, want in zip(written([x, y]), wanted, strict=True):
+            try:
+                results = written([x, y])
+            except Refused as error:
+                assert str(error) == "nan" and np.isnan(x).any()
+                continue
+            for made, want in zip(results, wanted, strict=True):
                 assert (made.dtype, made.shape, _bits(made)) == (want.dtype, want.shape, _bits(want))
                 assert not np.may_share_memory(made, x) and not np.may_share_memory(made, y)
 
