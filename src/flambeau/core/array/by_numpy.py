@@ -39,7 +39,7 @@ class Written:
         made = writer.run(closed, dict(inputs))
         needed, steps = {v.place for v in made}, []
         for step in reversed(writer.steps):
-            if step[2] in needed:
+            if step[2] in needed and step[2] not in writer.fixed:
                 needed.update(step[1])
                 steps.append(step)
         self.steps: list[tuple[Step, tuple[int, ...], int]] = steps[::-1]
@@ -194,7 +194,10 @@ class _Writer:
         if rounds or (name == "convert_element_type" and out.dtype.name in _REAL):
             self.rounded[made.place] = out.dtype
         self.elements += math.prod(out.shape)
-        self.steps.append((rule(equation), tuple(v.place for v in given), made.place))
+        step = rule(equation)
+        if name == "broadcast_in_dim" and given[0].place in self.fixed:
+            self.fixed[made.place] = step(self.fixed[given[0].place])
+        self.steps.append((step, tuple(v.place for v in given), made.place))
         return made
 
     def _bound(self, equation: Any, given: list[_Value]) -> None:
@@ -251,7 +254,7 @@ _SUMS = frozenset("add add_any sub neg reduce_sum cumsum".split())
 _PRODUCTS = frozenset("mul square integer_pow".split())
 _RINGS = frozenset("and or xor not reduce_and reduce_or copy copy_p stop_gradient select_n broadcast_in_dim reshape squeeze "
                    "expand_dims transpose slice rev concatenate pad".split())  # fmt: skip
-_OF_NAN = frozenset("eq ne lt le gt ge is_finite neg abs".split())  # the same for all of them
+_OF_NAN = frozenset("eq ne lt le gt ge is_finite neg".split())  # for which it does not matter which one it is, or what XLA knows
 _ROUNDING = frozenset("add add_any sub mul div square integer_pow sqrt".split())
 
 
@@ -359,11 +362,23 @@ def _broadcast(equation: Any) -> Step:
     if len(equation.invars) != 1:
         raise Refused("a shape that is not known")
     shape, dims = equation.params["shape"], equation.params["broadcast_dimensions"]
-    given = equation.invars[0].aval.shape
+    given, dtype = equation.invars[0].aval.shape, equation.invars[0].aval.dtype
     wide = [1] * len(shape)
     for d, size in zip(dims, given, strict=True):
         wide[d] = size
-    return lambda x: np.broadcast_to(x.reshape(wide), shape)
+    if tuple(wide) == shape:
+        return lambda x: x.reshape(shape)
+    strides, step = [0] * len(shape), dtype.itemsize
+    for d, size in zip(reversed(dims), reversed(given), strict=True):
+        strides[d], step = (step if size > 1 else 0), step * size
+    plain = dtype.name in _COMPUTED and math.prod(shape) > 0
+
+    def spread(x: Any) -> Any:
+        if plain and type(x) is np.ndarray and x.flags.c_contiguous:
+            return np.ndarray(shape, dtype, x, 0, strides)  # five times as quick
+        return np.broadcast_to(x.reshape(wide), shape)
+
+    return spread
 
 
 @_rule("reshape", "squeeze", "expand_dims", moves=True)
