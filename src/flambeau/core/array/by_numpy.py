@@ -89,10 +89,12 @@ def _check(name: str, nan: bool) -> Step:
     one = np.array(1, bits)
     tiny, most = (int(np.array(x, name).view(bits)) << 1 for x in (limits.tiny, np.inf))
 
+    first, last = np.array(tiny + 1, bits), most - tiny - 1
+
     def check(x: Any) -> None:
         size = np.left_shift(x.view(bits), one)  # without the sign
-        if not size.size:
-            return
+        if not size.size or (nan and np.maximum.reduce(np.subtract(size, first), None) <= last):
+            return  # which is the usual case
         if nan and np.maximum.reduce(size, None) > most:
             raise Refused("nan")
         if np.minimum.reduce(np.subtract(size, one), None) < tiny:  # of zero it is the largest
@@ -254,7 +256,7 @@ _SUMS = frozenset("add add_any sub neg reduce_sum cumsum".split())
 _PRODUCTS = frozenset("mul square integer_pow".split())
 _RINGS = frozenset("and or xor not reduce_and reduce_or copy copy_p stop_gradient select_n broadcast_in_dim reshape squeeze "
                    "expand_dims transpose slice rev concatenate pad".split())  # fmt: skip
-_OF_NAN = frozenset("eq ne lt le gt ge is_finite neg".split())  # for which it does not matter which one it is, or what XLA knows
+_OF_NAN = frozenset("eq ne lt le gt ge is_finite neg".split())  # the same for all of them
 _ROUNDING = frozenset("add add_any sub mul div square integer_pow sqrt".split())
 
 
