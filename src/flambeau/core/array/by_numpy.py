@@ -325,6 +325,8 @@ def _quotient(equation: Any) -> Step:
 
 @_rule("clamp")
 def _clamp(equation: Any) -> Step:
+    if _kind(equation) == "b":  # XLA has none
+        raise Refused("clamp")
     return lambda low, x, high: _smaller(_larger(x, low), high)
 
 

@@ -43,7 +43,8 @@ class _Program:
         self.cost = _CALL + _ELEMENT * self.written.elements
 
     def __call__(self, arguments: Sequence[Any]) -> Any:
-        numbers, committed = [], False
+        numbers: list[Any] = []
+        committed = False
         for value, memory in zip(arguments, self._memories, strict=True):
             if memory is None:
                 numbers.append(None)
