@@ -17,7 +17,7 @@ from jax.extend.core import Literal
 
 _COMPUTED = frozenset("bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64".split())
 _REAL = {"float32", "float64"}
-_MOVED = _COMPUTED | {"complex64", "complex128", "bfloat16", "float16"}
+_MOVED = _COMPUTED | {"complex64", "complex128", "float16"}
 _CALLS = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "custom_jvp_call": "call_jaxpr",
           "custom_vjp_call": "call_jaxpr"}  # fmt: skip
 
