@@ -458,6 +458,9 @@ def _front(
             kinds = _kinds(dynamic, tuple([(type(a), a) for i, a in enumerate(args) if i in info.static_argnums]))
         if kinds is not None and (results := first.answer(kinds, dynamic)) is not XLAS:  # type: ignore[union-attr]
             return results, None, False
+        if first is not None and first.handed_over:
+            first.handed_over = False
+            front.clear_cache()  # there it stands that such calls are always Python's
         key = key_of(args, kwargs) if jax_core.trace_state_clean() else None
         found = _load(key) if key is not None else None
         if found is not None:

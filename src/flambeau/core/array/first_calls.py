@@ -63,9 +63,10 @@ class _Program:
 class FirstCalls:
     """Those of one function, by the kinds of its arguments."""
 
-    __slots__ = ("_programs",)
+    __slots__ = ("_programs", "handed_over")
 
     def __init__(self) -> None:
+        self.handed_over = False  # a program is XLA's now, which JAX's dispatcher has to be told
         self._programs: dict[Key, _Program | None] = {}
 
     def forget(self) -> None:
@@ -95,6 +96,7 @@ class FirstCalls:
             with contextlib.suppress(Refused):
                 return program(arguments)
         self._programs[key] = None
+        self.handed_over = True
         return XLAS
 
 
