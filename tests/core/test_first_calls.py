@@ -173,3 +173,18 @@ def test_xla_takes_over_without_a_trace(monkeypatch):
         seen.append(any("backend_compile" in name for name in compilations))
     assert not seen[0] and not seen[-1] and any(seen)
     assert all(m.tobytes() == made[0].tobytes() for m in made)
+
+
+@pytest.mark.skipif(not first_calls.SERVES, reason="this version of JAX is not known, or it is turned off")
+def test_a_program_that_xla_has_taken_over_no_longer_enters_python(monkeypatch):
+    asked = []
+    answer = first_calls.FirstCalls.answer
+    monkeypatch.setattr(first_calls.FirstCalls, "answer", lambda *a: asked.append(1) or answer(*a))
+    monkeypatch.setattr(first_calls, "BUDGET", 1.0)
+    run, x = programs.jit(lambda x: -x), jax.device_put(np.ones((3, 71), np.float32))
+    for _ in range(8):
+        run(x)
+    asked.clear()
+    for _ in range(5):
+        run(x)
+    assert not asked
