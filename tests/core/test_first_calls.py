@@ -58,6 +58,8 @@ REFUSED = {
     "reciprocal of one": lambda x, y: x / y[0],
     "casts there and back": lambda x, y: x.astype(np.float64).astype(np.float32),
     "of zero": lambda x, y: x + 0.0,
+    "a product with a bool": lambda x, y: (x > 0) * y,
+    "a product with a bool, cast twice": lambda x, y: (x > 0).astype(np.int8).astype(y.dtype) * y,
     "exponential": lambda x, y: jnp.exp(x),
     "sums": lambda x, y: x.sum(),
     "products": lambda x, y: x @ y.T,
@@ -86,7 +88,12 @@ def test_the_same_to_the_bit(name):
         compiled = jax.jit(TAKEN[name], compiler_options=known(QUICKLY))
         for x, y in cases:
             wanted = jax.tree_util.tree_leaves(compiled(x, y))
-            for made, want in zip(written([x, y]), wanted, strict=True):
+            try:
+                results = written([x, y])
+            except Refused as error:
+                assert str(error) == "nan" and np.isnan(x).any()
+                continue
+            for made, want in zip(results, wanted, strict=True):
                 assert (made.dtype, made.shape, _bits(made)) == (want.dtype, want.shape, _bits(want))
                 assert not np.may_share_memory(made, x) and not np.may_share_memory(made, y)
 
@@ -97,12 +104,43 @@ def test_left_to_xla(name):
         Written(jax.make_jaxpr(REFUSED[name])(*_arrays(np.float32)[0]))
 
 
-@pytest.mark.parametrize("numbers", [[1e-39, 1.0], [1e-20, 1.0]], ids=["given", "made"])
-def test_subnormal_numbers_are_left_to_xla(numbers):
+@pytest.mark.parametrize(
+    ("function", "numbers"),
+    [
+        (lambda x, y: x * y, [1e-39, 1.0]),
+        (lambda x, y: x * y, [1e-20, 1.0]),
+        (lambda x, y: x >= 1e-40, [0.0, 1.0]),
+        (lambda x, y: x * np.float32(0.5), [2.3509885e-38, 1.0]),  # which is rounded up from a subnormal number
+        (lambda x, y: x * y, [np.nan, 1.0]),
+        (lambda x, y: x - y, [np.inf, 1.0]),
+        (lambda x, y: lax.abs(x) >= 0, [np.nan, 1.0]),  # XLA holds it to be true
+        (lambda x, y: (x[None] - x[:, None]).max(0), [np.inf, 1.0]),  # nan, which XLA loses
+        (lambda x, y: lax.clamp(np.float32(np.nan), x, np.float32(1)), [1.0, 2.0]),
+    ],
+)
+def test_subnormal_numbers_and_nan_are_left_to_xla(function, numbers):
     x = np.array(numbers, np.float32)
-    written = Written(jax.make_jaxpr(lambda x, y: x * y)(x, x))
-    with pytest.raises(Refused, match="subnormal"):
-        written([x, x])
+    with pytest.raises(Refused, match=r"subnormal|nan"):
+        Written(jax.make_jaxpr(function)(x, x))([x, x])
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int64, np.uint8])
+@pytest.mark.parametrize(
+    "function",
+    [lambda x: x * x < 0, lambda x: (x[None] - x[:, None]).max(0), lambda x: x.sum(dtype=x.dtype) > 0],
+    ids=["less", "max", "sum"],
+)  # fmt: skip
+def test_integers_that_overflow_are_left_to_xla_where_that_shows(function, dtype):
+    x = np.array([np.iinfo(dtype).max, 1], dtype)
+    with pytest.raises(Refused):
+        Written(jax.make_jaxpr(function)(x))([x])
+
+
+def test_results_share_no_memory():
+    run = programs.jit(lambda x: (y := -x, y, x, x[1:], x.reshape(-1)))
+    x = jax.device_put(np.arange(1024, dtype=np.float32).reshape(32, 32))
+    places = [a.unsafe_buffer_pointer() for a in (x, *run(x))]
+    assert len(set(places)) == len(places)
 
 
 def test_numbers_that_integers_do_not_have_are_left_to_xla():
@@ -139,3 +177,18 @@ def test_xla_takes_over_without_a_trace(monkeypatch):
     asked = []
     monkeypatch.setattr(first_calls.FirstCalls, "answer", lambda *given: asked.append(given) or first_calls.XLAS)
     assert (fb.maximum(x, -x) * x).numpy().tobytes() == made[0].tobytes() and not asked
+
+
+@pytest.mark.skipif(not first_calls.SERVES, reason="this version of JAX is not known, or it is turned off")
+def test_a_program_that_xla_has_taken_over_no_longer_enters_python(monkeypatch):
+    asked = []
+    answer = first_calls.FirstCalls.answer
+    monkeypatch.setattr(first_calls.FirstCalls, "answer", lambda *a: asked.append(1) or answer(*a))
+    monkeypatch.setattr(first_calls, "BUDGET", 1.0)
+    run, x = programs.jit(lambda x: -x), jax.device_put(np.ones((3, 71), np.float32))
+    for _ in range(8):
+        run(x)
+    asked.clear()
+    for _ in range(5):
+        run(x)
+    assert not asked

@@ -2,7 +2,8 @@
 
 What is taken is what leaves no choice: elements that are moved, picked, compared, cast, counted with integers, and floating point
 operations of which none rounds what another has rounded already (XLA contracts a product and a sum, and reorders chains), on no
-subnormal numbers (XLA takes them for zeros). `written` refuses the rest; that is for XLA from the first call on.
+subnormal numbers (XLA takes them for zeros) and no nan (of several bit patterns, and lost by XLA's maximum over rows). `Written` refuses
+the rest; that is for XLA from the first call on.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from jax.extend.core import Literal
 
 _COMPUTED = frozenset("bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64".split())
 _REAL = {"float32", "float64"}
-_MOVED = _COMPUTED | {"complex64", "complex128", "bfloat16", "float16"}
+_MOVED = _COMPUTED | {"complex64", "complex128", "float16"}
 _CALLS = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "custom_jvp_call": "call_jaxpr",
           "custom_vjp_call": "call_jaxpr"}  # fmt: skip
 
@@ -30,7 +31,7 @@ class Refused(Exception):
 class Written:
     """A jaxpr as a list of NumPy's functions, called with arrays. Raises Refused for values that XLA would treat otherwise."""
 
-    __slots__ = ("checked", "elements", "kept", "outs", "places", "steps", "used")
+    __slots__ = ("checks", "elements", "kept", "outs", "places", "steps", "used")
 
     def __init__(self, closed: Any):
         writer = _Writer()
@@ -38,7 +39,7 @@ class Written:
         made = writer.run(closed, dict(inputs))
         needed, steps = {v.place for v in made}, []
         for step in reversed(writer.steps):
-            if step[2] in needed:
+            if step[2] in needed and step[2] not in writer.fixed:
                 needed.update(step[1])
                 steps.append(step)
         self.steps: list[tuple[Step, tuple[int, ...], int]] = steps[::-1]
@@ -47,38 +48,75 @@ class Written:
         self.kept: frozenset[int] = frozenset(writer.fixed) | {v.place for v in inputs.values()}
         self.places: list[Any] = [writer.fixed.get(i) for i in range(writer.count)]
         # where numbers are that must not be subnormal: all that goes in where there is arithmetic, and what is rounded
-        first = [v.place for a, v in inputs.items() if writer.computes and a.aval.dtype.name in _REAL]
-        self.checked: list[int] = [place for place in first + writer.rounded if place in needed]
+        first = {v.place: a.aval.dtype for a, v in inputs.items() if writer.computes and a.aval.dtype.name in _REAL}
+        looked_at = [(place, _CHECKS[t.name, writer.chooses]) for place, t in (first | writer.rounded).items()]
+        if writer.orders:
+            looked_at += [(place, _within(int(most))) for place, most in writer.bounds.items()]
+        self.checks: list[tuple[int, Step]] = [pair for pair in looked_at if pair[0] in needed]
+        if writer.computes:
+            for value in writer.fixed.values():
+                if value.dtype.name in _REAL:
+                    _CHECKS[value.dtype.name, writer.chooses](value)
         self.elements: int = writer.elements + sum(math.prod(v.aval.shape) for v in closed.jaxpr.invars)
 
-    def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def __call__(self, arrays: Sequence[Any]) -> list[np.ndarray]:
+        """The results for these arrays; what is not `used` may be anything."""
         values = self.places.copy()
         values[: len(arrays)] = arrays
         with np.errstate(all="ignore"):
             for step, given, made in self.steps:
                 values[made] = step(*[values[i] for i in given])
-        for place in self.checked:
-            size = np.abs(values[place])
-            if ((size < np.finfo(size.dtype).tiny) & (size > 0)).any():
-                raise Refused("subnormal numbers")
-        return [_own(values[place], place in self.kept, dtype, shape) for place, dtype, shape in self.outs]
+            for place, check in self.checks:
+                check(values[place])
+        results, owned = [], set(self.kept)
+        for place, dtype, shape in self.outs:
+            results.append(_own(values[place], place in owned, dtype, shape))
+            owned.add(place)
+        return results
 
 
 def _own(value: Any, kept: bool, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
     """A result in memory of its own: JAX takes it over, and the arguments' memory may be gone before."""
-    made = np.asarray(value, dtype, order="C").reshape(shape)
+    made = np.asarray(value, dtype, order="C")
+    if made.shape != shape:
+        made = made.reshape(shape)
     return made.copy() if kept or made.base is not None else made
 
 
+def _check(name: str, nan: bool) -> Step:
+    """What raises Refused for an array with a subnormal number (or the smallest normal one, which may have been rounded from one), or nan."""
+    bits, limits = np.dtype(name.replace("float", "uint")), np.finfo(name)
+    one = np.array(1, bits)
+    tiny, most = (int(np.array(x, name).view(bits)) << 1 for x in (limits.tiny, np.inf))
+
+    first, last = np.array(tiny + 1, bits), most - tiny - 1
+
+    def check(x: Any) -> None:
+        size = np.left_shift(x.view(bits), one)  # without the sign
+        if not size.size or (nan and np.maximum.reduce(np.subtract(size, first), None) <= last):
+            return  # which is the usual case
+        if nan and np.maximum.reduce(size, None) > most:
+            raise Refused("nan")
+        if np.minimum.reduce(np.subtract(size, one), None) < tiny:  # of zero it is the largest
+            raise Refused("subnormal numbers")
+
+    return check
+
+
+_CHECKS = {(name, nan): _check(name, nan) for name in _REAL for nan in (False, True)}
+
+
 class _Value(NamedTuple):
-    """Where a value is, and what XLA may make of operations with it: whether it was rounded, is known, one for several elements, or
-    has lost digits in a cast (which XLA leaves out before a cast that gives them back)."""
+    """Where a value is, and what XLA may make of operations with it: whether it was rounded, is known, one for several elements,
+    has lost digits in a cast (which XLA leaves out before a cast that gives them back), or is a number that was a bool (a product
+    with which XLA takes for a choice, where NumPy's is -0 or nan)."""
 
     place: int
     rounded: bool = False
     known: bool = False
     spread: bool = False
     narrowed: bool = False
+    gate: bool = False
 
 
 class _Writer:
@@ -86,8 +124,11 @@ class _Writer:
         self.count = 0
         self.steps: list[tuple[Step, tuple[int, ...], int]] = []
         self.fixed: dict[int, np.ndarray] = {}
-        self.rounded: list[int] = []
+        self.rounded: dict[int, np.dtype] = {}
         self.computes = False
+        self.bounds: dict[int, int] = {}  # how large integers may be with which there is arithmetic
+        self.orders = False  # whether it matters if they overflow
+        self.chooses = False  # something whose result for nan hangs on how it is computed
         self.elements = 0
 
     def new(self) -> int:
@@ -118,7 +159,7 @@ class _Writer:
                 values.update(zip(equation.outvars, made, strict=True))
             elif name == "optimization_barrier":
                 values.update(
-                    (v, _Value(g.place, g.rounded, narrowed=g.narrowed))
+                    (v, _Value(g.place, g.rounded, narrowed=g.narrowed, gate=g.gate))
                     for v, g in zip(equation.outvars, given, strict=True)
                 )
             else:
@@ -139,19 +180,54 @@ class _Writer:
         cast = name == "convert_element_type" and avals[0].dtype.kind == out.dtype.kind == "f"
         if cast and given[0].narrowed:
             raise Refused("casts there and back")
-        self.computes |= not moves and any(aval.dtype.kind == "f" for aval in avals)
+        if not moves and any(aval.dtype.kind == "f" for aval in avals):
+            self.computes = True
+            self.chooses |= name not in _OF_NAN and not (name == "convert_element_type" and out.dtype.kind != "f")
+        self._bound(equation, given)
         made = _Value(
             self.new(),
             rounds or (out.dtype.kind == "f" and any(v.rounded for v in given)),
             all(v.known for v in given),
             name == "broadcast_in_dim" or (moves and any(v.spread for v in given)),
             out.dtype.kind == "f" and ((cast and out.dtype != avals[0].dtype) or any(v.narrowed for v in given)),
+            out.dtype.kind != "b"
+            and ((name == "convert_element_type" and avals[0].dtype.kind == "b") or any(v.gate for v in given)),
         )
         if rounds or (name == "convert_element_type" and out.dtype.name in _REAL):
-            self.rounded.append(made.place)
+            self.rounded[made.place] = out.dtype
         self.elements += math.prod(out.shape)
-        self.steps.append((rule(equation), tuple(v.place for v in given), made.place))
+        step = rule(equation)
+        if name == "broadcast_in_dim" and given[0].place in self.fixed:
+            self.fixed[made.place] = step(self.fixed[given[0].place])
+        self.steps.append((step, tuple(v.place for v in given), made.place))
         return made
+
+    def _bound(self, equation: Any, given: list[_Value]) -> None:
+        """XLA reckons with integers that don't overflow (`abs(x * x)` is `x * x`), so that what it makes of others is its own."""
+        name, dtype = equation.primitive.name, equation.invars[0].aval.dtype if given else None
+        if dtype is None or dtype.kind not in "iu":
+            return
+        most = np.iinfo(dtype).max
+        if name == "reduce_prod" or (dtype.kind == "u" and name in ("sub", "neg")):
+            most = -1
+        elif name in _SUMS:
+            most //= max(2, math.prod(equation.invars[0].aval.shape) if name in ("reduce_sum", "cumsum") else 2)
+        elif name in _PRODUCTS:
+            most = math.isqrt(most)
+        else:
+            self.orders |= name not in _RINGS
+            if name != "abs":
+                return
+        for value in given:
+            self.bounds[value.place] = min(most, self.bounds.get(value.place, most))
+
+
+def _within(most: int) -> Step:
+    def check(x: Any) -> None:
+        if x.size and not (-most <= np.minimum.reduce(x, None) and np.maximum.reduce(x, None) <= most):
+            raise Refused("integers that may overflow")
+
+    return check
 
 
 def _is_literal(atom: Any) -> bool:
@@ -165,6 +241,8 @@ def _refuse_chains(equation: Any, given: list[_Value]) -> None:
         # `x + 0` is x, also where that is -0
         if value.rounded or (value.known and not (_is_literal(atom) and np.all(atom.val))):
             raise Refused(f"{name} of what is rounded or known")
+    if name == "mul" and any(value.gate for value in given):
+        raise Refused("a choice")
     if name == "div" and (given[1].known or given[1].spread):
         raise Refused("a reciprocal")
 
@@ -174,6 +252,11 @@ def _refuse_chains(equation: Any, given: list[_Value]) -> None:
 Rule = Callable[[Any], Step]
 _RULES: dict[str, Rule] = {}
 _MOVES: set[str] = set()
+_SUMS = frozenset("add add_any sub neg reduce_sum cumsum".split())
+_PRODUCTS = frozenset("mul square integer_pow".split())
+_RINGS = frozenset("and or xor not reduce_and reduce_or copy copy_p stop_gradient select_n broadcast_in_dim reshape squeeze "
+                   "expand_dims transpose slice rev concatenate pad".split())  # fmt: skip
+_OF_NAN = frozenset("eq ne lt le gt ge is_finite neg".split())  # the same for all of them
 _ROUNDING = frozenset("add add_any sub mul div square integer_pow sqrt".split())
 
 
@@ -242,6 +325,8 @@ def _quotient(equation: Any) -> Step:
 
 @_rule("clamp")
 def _clamp(equation: Any) -> Step:
+    if _kind(equation) == "b":  # XLA has none
+        raise Refused("clamp")
     return lambda low, x, high: _smaller(_larger(x, low), high)
 
 
@@ -281,11 +366,23 @@ def _broadcast(equation: Any) -> Step:
     if len(equation.invars) != 1:
         raise Refused("a shape that is not known")
     shape, dims = equation.params["shape"], equation.params["broadcast_dimensions"]
-    given = equation.invars[0].aval.shape
+    given, dtype = equation.invars[0].aval.shape, equation.invars[0].aval.dtype
     wide = [1] * len(shape)
     for d, size in zip(dims, given, strict=True):
         wide[d] = size
-    return lambda x: np.broadcast_to(x.reshape(wide), shape)
+    if tuple(wide) == shape:
+        return lambda x: x.reshape(shape)
+    strides, step = [0] * len(shape), dtype.itemsize
+    for d, size in zip(reversed(dims), reversed(given), strict=True):
+        strides[d], step = (step if size > 1 else 0), step * size
+    plain = dtype.name in _COMPUTED and math.prod(shape) > 0
+
+    def spread(x: Any) -> Any:
+        if plain and type(x) is np.ndarray and x.flags.c_contiguous:
+            return np.ndarray(shape, dtype, x, 0, strides)  # five times as quick
+        return np.broadcast_to(x.reshape(wide), shape)
+
+    return spread
 
 
 @_rule("reshape", "squeeze", "expand_dims", moves=True)

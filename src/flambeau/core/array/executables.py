@@ -140,15 +140,18 @@ def _argument(value: Any) -> str:
         return f"numpy{value.shape}{value.dtype.name}"
     if kind is not ArrayImpl:
         raise Untold(kind.__name__)
-    where = value.sharding
-    if (
-        type(where) is not SingleDeviceSharding
-        or where._device is not _cpu()
-        or where.memory_kind not in (None, "device")
-    ):
+    if not _is_there(value.sharding, _cpu()):
         raise Untold("an array elsewhere")
     order = value.format.layout.major_to_minor if value.ndim > 1 else None
     return f"{value.aval.str_short()}{value.aval.weak_type}{order}"
+
+
+def _is_there(sharding: Any, device: Any) -> bool:
+    return (
+        type(sharding) is SingleDeviceSharding
+        and sharding._device is device
+        and sharding.memory_kind in (None, "device")
+    )
 
 
 @functools.cache
@@ -412,25 +415,33 @@ def _unwatched(origin: _Origin) -> Iterator[None]:
 
 def _kinds(arguments: Sequence[Any], fixed: tuple[Any, ...]) -> tuple[Any, ...] | None:
     """What NumPy may compute a first call by: the kinds of the arguments, row by row on the one CPU; None if there are others."""
-    if (
-        not jax_core.trace_state_clean()
-        or _cpu() is None
-        or jax_config.debug_nans.value
-        or jax_config.no_execution.value
-    ):
+    cpu = _cpu()
+    if cpu is None or not jax_core.trace_state_clean():
         return None
-    try:
-        return (
-            (jax_config.trace_context(), fixed, *map(_argument, arguments)) if all(map(_by_rows, arguments)) else None
-        )
-    except Untold:
+    if jax_config.debug_nans.value or jax_config.debug_infs.value or jax_config.no_execution.value:
         return None
+    kinds: list[Any] = [jax_config.trace_context(), fixed]
+    for value in arguments:
+        kind = type(value)
+        if kind is ArrayImpl:
+            if value.is_deleted() or (value.ndim > 1 and value._pjrt_layout != _rows(value.ndim)):
+                return None
+            if not _is_there(value.sharding, cpu):
+                return None
+            kinds.append(value.aval)
+        elif kind is np.ndarray:
+            kinds.append((value.shape, value.dtype))
+        elif kind in _NUMBERS:
+            kinds.append(kind)
+        else:
+            return None
+    return tuple(kinds)
 
 
-def _by_rows(value: Any) -> bool:
-    return (
-        type(value) is not ArrayImpl or value.ndim < 2 or value.format.layout.major_to_minor == tuple(range(value.ndim))
-    )
+@functools.cache
+def _rows(ndim: int) -> Any:
+    """The layout row by row."""
+    return jax.device_put(np.zeros((1,) * ndim, np.int32))._pjrt_layout  # type: ignore[attr-defined]
 
 
 def _front(

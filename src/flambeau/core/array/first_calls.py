@@ -5,9 +5,11 @@ The results are those of XLA's program to the bit, so that nobody can tell when 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -18,64 +20,81 @@ from ...native.channels_last import held
 from ...runtime import config
 from .by_numpy import Refused, Written
 
-BUDGET = 16.0  # ms that first calls may take together: half of what XLA takes for a small program
+BUDGET = 2.0  # ms that first calls may take together: eight small ones, so that who warms up a loop does not measure them
 _CALL, _ELEMENT = 0.25, 2e-6  # ms of a call, and of each of its elements
 _MOST = 256  # programs of one function of which this is known
 
 Key = tuple[Any, ...]
 
 
-class _Program(NamedTuple):
-    written: Written
-    tree: Any  # how the results are put together
-    results: list[Any]  # what they are, to JAX
+class _Program:
+    """What NumPy computes of a program, and how its arguments and results are handed over."""
+
+    __slots__ = ("_memories", "_results", "_tree", "cost", "left", "written")
+
+    def __init__(self, jaxpr: Any, tree: Any):
+        self.written = Written(jaxpr)
+        self._tree = tree  # how the results are put together
+        device = jax.devices()[0]
+        self._results = [(aval, SingleDeviceSharding(device), [device]) for aval in jaxpr.out_avals]
+        used = zip(jaxpr.in_avals, self.written.used, strict=True)
+        self._memories = [_memory(aval.shape, aval.dtype) if is_used else None for aval, is_used in used]
+        self.left = BUDGET
+        self.cost = _CALL + _ELEMENT * self.written.elements
+
+    def __call__(self, arguments: Sequence[Any]) -> Any:
+        numbers: list[Any] = []
+        committed = False
+        for value, memory in zip(arguments, self._memories, strict=True):
+            if memory is None:
+                numbers.append(None)
+            elif isinstance(value, jax.Array):
+                numbers.append(_numbers(value, *memory))
+                committed |= value.committed
+            else:
+                numbers.append(_plain(value, memory[2]))
+        made = [
+            pxla.batched_device_put(aval, sharding, [array], devices, committed)
+            for array, (aval, sharding, devices) in zip(self.written(numbers), self._results, strict=True)
+        ]
+        return jax.tree_util.tree_unflatten(self._tree, made)
 
 
 class FirstCalls:
     """Those of one function, by the kinds of its arguments."""
 
-    __slots__ = ("_left", "_programs")
+    __slots__ = ("_programs",)
 
     def __init__(self) -> None:
-        self._left: dict[Key, float] = {}
-        self._programs: dict[Key, _Program] = {}
+        self._programs: dict[Key, _Program | None] = {}
 
     def forget(self) -> None:
         """Let go of everything: what comes is new."""
-        self._left.clear()
         self._programs.clear()
 
     def enter(self, key: Key, jaxpr: Any, tree: Any) -> bool:
         """A program that is nowhere yet is called for: whether it is one of those, and new."""
-        if key in self._left:
+        if key in self._programs:
             return False
-        if len(self._left) >= _MOST:
+        if len(self._programs) >= _MOST:
             self.forget()
-        self._left[key] = BUDGET
         try:
-            written = Written(jaxpr)
+            self._programs[key] = _Program(jaxpr, tree)
         except Refused:
+            self._programs[key] = None
             return False
-        self._programs[key] = _Program(written, tree, list(jaxpr.out_avals))
         return True
 
     def answer(self, key: Key, arguments: Sequence[Any]) -> Any:
         """The results of a call, or XLA's if it has to compute them, from now on."""
-        found = self._programs.get(key)
-        if found is None:
+        program = self._programs.get(key)
+        if program is None:
             return XLAS
-        self._left[key] -= _CALL + _ELEMENT * found.written.elements
-        if self._left[key] >= 0:
-            try:
-                made = found.written([_numbers(a) for a in arguments])
-            except Refused:
-                pass
-            else:
-                used = zip(arguments, found.written.used, strict=True)
-                committed = any(isinstance(a, jax.Array) and a.committed for a, is_used in used if is_used)
-                held_by_jax = [_array(a, aval, committed) for a, aval in zip(made, found.results, strict=True)]
-                return jax.tree_util.tree_unflatten(found.tree, held_by_jax)
-        self._programs.pop(key, None)
+        program.left -= program.cost
+        if program.left >= 0:
+            with contextlib.suppress(Refused):
+                return program(arguments)
+        self._programs[key] = None
         return XLAS
 
 
@@ -83,19 +102,26 @@ SERVES = jax.__version_info__ == (0, 10, 2) and config.computes_first_calls()
 XLAS = object()  # in the place of results
 
 
-def _array(made: np.ndarray, aval: Any, committed: bool) -> jax.Array:
-    device = jax.devices()[0]
-    return pxla.batched_device_put(aval, SingleDeviceSharding(device), [made], [device], committed)  # type: ignore[no-any-return]
+def _memory(shape: tuple[int, ...], dtype: np.dtype) -> tuple[Any, tuple[int, ...], np.dtype]:
+    """How the memory of an array of this kind is read."""
+    return ctypes.c_char * (math.prod(shape) * dtype.itemsize), shape, dtype
 
 
-def _numbers(value: Any) -> np.ndarray:
+def _numbers(value: jax.Array, memory: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """An argument as NumPy sees it: on the array's own memory, but without a hold on it, which would keep others from writing there."""
-    if not isinstance(value, jax.Array):
-        return np.asarray(value)
     if id(value) in held:
         raise Refused("an image")
-    if not value.size:
-        return np.zeros(value.shape, value.dtype)
     value.block_until_ready()
-    memory = (ctypes.c_char * value.nbytes).from_address(value.unsafe_buffer_pointer())
-    return np.ndarray(value.shape, value.dtype, memory)  # type: ignore[arg-type]
+    if not memory._length_:
+        return np.zeros(shape, dtype)
+    return np.ndarray(shape, dtype, memory.from_address(value.unsafe_buffer_pointer()))
+
+
+def _plain(value: Any, dtype: np.dtype) -> np.ndarray:
+    """A number or an array of NumPy's, as JAX takes it."""
+    if isinstance(value, np.ndarray):
+        return value if value.dtype == dtype else value.astype(dtype)
+    try:
+        return np.asarray(value, dtype)
+    except OverflowError:
+        raise Refused("a number that the dtype does not have") from None
