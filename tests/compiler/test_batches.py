@@ -357,7 +357,7 @@ def test_sizes_that_do_not_grow_with_the_batch() -> None:
     """A size that is more for fewer rows has no room in the program, and the function has another one."""
 
     def step(x):
-        return x.sum(0) * fb.ones(24 // len(x)).cumsum(0).sum()
+        return x.sum(0).expand(24 // len(x), 2).cumsum(0)
 
     compiled = fb.compile(step, dynamic=True)
     for n in (8, 5, 3, 7):
