@@ -85,6 +85,7 @@ TABLE: dict[str, list[Function]] = {
         lambda T, x, y: T.outer(x[:, 0], x[:, 1]), lambda T, x, y: T.tril(x @ x.t()), lambda T, x, y: T.trace(x @ x.t()),
         lambda T, x, y: (x @ x.t()).diagonal(), lambda T, x, y: T.eye(x.shape[0], dtype=x.dtype) @ x, lambda T, x, y: x.t().matmul(x[:, 0]),
         lambda T, x, y: T.linalg.cholesky(x[:, :, None] * x[:, None, :] + 2 * T.eye(3, dtype=x.dtype)),
+        lambda T, x, y: T.linalg.solve(x[:, :, None] * x[:, None, :] + 2 * T.eye(3, dtype=x.dtype), x),
     ],
     "losses": [
         *((lambda T, x, y, r=r: T.nn.functional.cross_entropy(x, y, reduction=r)) for r in F_LOSSES),
@@ -352,6 +353,26 @@ def test_a_small_size_that_comes_often(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {shared.sizes[0, 0] for group in compiled.batches.groups for shared in group.programs} == {100, 4}
 
 
+def test_sizes_that_do_not_grow_with_the_batch() -> None:
+    """A size that is more for fewer rows has no room in the program, and the function has another one."""
+
+    def step(x):
+        return x.sum(0).expand(24 // len(x), 2).cumsum(0)
+
+    compiled = fb.compile(step, dynamic=True)
+    for n in (8, 5, 3, 7):
+        x = fb.arange(2.0 * n).reshape(n, 2)
+        assert fb.equal(compiled(x), step(x)), n
+
+
+def test_rows_that_come_in_pairs() -> None:
+    compiled = fb.compile(lambda x: x.view(len(x) // 2, 2, -1)[:, 1].cumsum(0), dynamic=True)
+    for n in (8, 4, 6, 5):
+        x = fb.arange(4.0 * n).reshape(n, 4)
+        assert fb.equal(compiled(x), x.view(n // 2, 2, -1)[:, 1].cumsum(0)), n
+    assert len(fb.compile.explain(compiled)) == 2, "one more for 5 rows, of other columns"
+
+
 def test_forgetting() -> None:
     compiled = fb.compile(lambda x: x.sum(0), dynamic=True)
     compiled(fb.ones(5, 2))
@@ -369,3 +390,6 @@ def test_numbers_that_belong_together() -> None:
     assert slots.values([5, 10, 4, 5, 1 / 5]) is None
     slots.require_products([(7, 8), (2, 2)], [(14, 16)])
     assert slots.values([5, 11, 3, 5, 1 / 5]) is None
+    assert Slots([1, 7], [2, 8], [0]).values([3, 5]) is None, "no room for 3"
+    with pytest.raises(ValueError, match="becomes less"):
+        Slots([5, 5], [4, 8], [0])

@@ -123,17 +123,14 @@ class Batches:
         """The trace of a call for which a new program is made."""
         alike = [other for other in self.groups if other.places == group.places and other.fitting(sizes)]
         upper = (alike[0] if alike and not group.programs else group).up_to(sizes)  # as in another mode
-        lower = {p: n if n != upper[p] else n - 1 for p, n in sizes.items()}
         for again in (True, False):  # the first traces may find inputs that the next ones take
             probes: list[Traced | None] = []
-            for at in (lower, upper):
+            for choices in ([_less(sizes, upper, 1), _less(sizes, upper, 2)], [upper]):  # 2: rows may come in pairs
                 try:
-                    probes.append(None if at == sizes else capture(_resized(leaves, at)))
+                    probes.append(_probe(choices, sizes, leaves, capture))
                 except Failed as failed:
-                    group.fail(sizes, f"with {_said(at)} rows it can't be traced: {failed.error}")
+                    group.fail(sizes, f"with {_said(choices[0])} rows it can't be traced: {failed.error}")
                     return capture(leaves), None
-                if probes[-1] is not None:
-                    probes[-1].give_up()
             traced = capture(leaves)
             try:
                 shared, found = _made(upper, [probe or traced for probe in probes], traced, sizes)
@@ -163,6 +160,27 @@ class Batches:
         for group in self.groups:
             group.programs = [shared for shared in group.programs if id(shared) in used]
         self.groups = [g for g in self.groups if g.programs or g.failed][-KEPT:] if kept else []
+
+
+def _less(sizes: Sizes, upper: Sizes, by: int) -> Sizes:
+    return {p: n if n != upper[p] else n - by for p, n in sizes.items()}
+
+
+def _probe(choices: list[Sizes], sizes: Sizes, leaves: list[Any], capture: Capture) -> Traced | None:
+    """The trace at the first of these sizes at which there is one; None for the sizes of the call. Raises what the first one has raised."""
+    failed: Failed | None = None
+    for at in choices:
+        if at == sizes:
+            return None
+        try:
+            probe = capture(_resized(leaves, at))
+        except Failed as error:
+            failed = failed or error
+        else:
+            probe.give_up()
+            return probe
+    assert failed is not None
+    raise failed
 
 
 def _made(upper: Sizes, traces: list[Traced], traced: Traced, sizes: Sizes) -> tuple[Shared, tuple[Traced, Entry]]:

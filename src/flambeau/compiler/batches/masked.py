@@ -7,7 +7,8 @@ takes does. Sizes and numbers that differ are inputs (`Slots`), so that one prog
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import jax
@@ -133,6 +134,15 @@ class Masked:
             if isinstance(value, jax.core.Tracer):
                 self._filled[key] = found
         return found[1]
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """In a loop: what is filled there is known there only."""
+        kept, self._filled = self._filled, {}
+        try:
+            yield
+        finally:
+            self._filled = kept
 
     def evaluate(self, small: Any, big: Any, consts: Sequence[Any], arguments: Sequence[Any]) -> list[Any]:
         """The results of `big`, of which the first rows are those of `small`."""

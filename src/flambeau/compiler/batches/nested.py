@@ -37,6 +37,16 @@ def _remat(site: Site, *values: Any) -> Any:
     return _run(site, *_both(site, "jaxpr"), values)
 
 
+@rule("custom_linear_solve")
+def _solved(site: Site, *values: Any) -> Any:
+    """By what solves it: its derivatives are there already."""
+    site.need_same("const_lengths")
+    counts = site.params["const_lengths"]
+    first, last = counts.matvec + counts.vecmat, sum(counts)
+    small, big = (jaxprs.solve for jaxprs in _both(site, "jaxprs"))
+    return _run(site, small, big, [*values[first : first + counts.solve], *values[last:]])
+
+
 def _strong(values: Sequence[Any]) -> list[Any]:
     """Values whose types stay the same ones from step to step."""
     return [lax.convert_element_type(value, jnp.asarray(value).dtype) for value in values]
@@ -53,7 +63,8 @@ def _scan(site: Site, *values: Any) -> Any:
 
     def step(carry: Any, given: Any) -> Any:
         number, given = given
-        made = _strong(_run(site, *_both(site, "jaxpr"), [*consts, *carry, *given]))
+        with site.masked.inside():
+            made = _strong(_run(site, *_both(site, "jaxpr"), [*consts, *carry, *given]))
         after = made[:carried]
         if open_in([length]):  # steps that do not count change nothing
             counts = number < site.size(length)
@@ -71,9 +82,14 @@ def _while(site: Site, *values: Any) -> Any:
     test, body, start = values[:of_test], values[of_test : of_test + of_body], _strong(values[of_test + of_body :])
 
     def goes_on(carry: Any) -> Any:
-        return _run(site, *_both(site, "cond_jaxpr"), [*test, *carry])[0]
+        with site.masked.inside():
+            return _run(site, *_both(site, "cond_jaxpr"), [*test, *carry])[0]
 
-    return lax.while_loop(goes_on, lambda c: _strong(_run(site, *_both(site, "body_jaxpr"), [*body, *c])), start)
+    def step(carry: Any) -> list[Any]:
+        with site.masked.inside():
+            return _strong(_run(site, *_both(site, "body_jaxpr"), [*body, *carry]))
+
+    return lax.while_loop(goes_on, step, start)
 
 
 @rule("cond")

@@ -43,6 +43,7 @@ class _Parts:
         self.consts: list[Any] = computation.jaxpr.consts
         found = skeleton(self.jaxpr)
         self.numbers: list[Any] = found.numbers
+        self.sizes: list[int] = found.sizes
         seeds = {id(seed): i for i, seed in enumerate(computation.seeds)}
         where = traced.plan.state.where
         self.kinds: list[Any] = [
@@ -67,7 +68,7 @@ class Shared:
         if one.told != other.told:
             raise Unlike(_unlike(one, other), differs=True)
         try:
-            self.slots: Slots = Slots(one.numbers, other.numbers)
+            self.slots: Slots = Slots(one.numbers, other.numbers, other.sizes)
         except ValueError as error:
             raise Unlike(str(error)) from None
         self.parts = other
@@ -87,7 +88,7 @@ class Shared:
             raise Unlike(f"it can't be computed for several sizes at once: {type(error).__name__}: {error}") from error
         one.consts = []
         other.consts = [c if is_fixed else None for c, is_fixed in zip(other.consts, self.fixed, strict=True)]
-        other.jaxpr = None
+        other.jaxpr, other.sizes = None, []
 
     def wasted(self, sizes: dict[Place, int]) -> bool:
         """Whether most of the rows would be padding."""

@@ -15,16 +15,20 @@ _UNSAID = frozenset(("jvp_jaxpr_fun", "fwd_jaxpr_thunk", "bwd", "out_trees", "nu
 
 
 class Skeleton(NamedTuple):
-    """A jaxpr as two lists: `parts` is all of it but its numbers, and `numbers` are sizes, literals and whole parameters, in order."""
+    """A jaxpr as two lists: `parts` is all of it but its numbers, and `numbers` are sizes, literals and whole parameters, in order.
+
+    `sizes` are the places of arrays' sizes among the numbers.
+    """
 
     parts: list[Any]
     numbers: list[Any]
+    sizes: list[int]
 
 
 def skeleton(jaxpr: Any) -> Skeleton:
     writer = _Writer()
     writer.jaxpr(jaxpr)
-    return Skeleton(writer.parts, writer.numbers)
+    return Skeleton(writer.parts, writer.numbers, writer.sizes)
 
 
 def numbers_of(params: dict[str, Any]) -> list[Any]:
@@ -61,7 +65,8 @@ class _Writer:
     def __init__(self) -> None:
         self.parts: list[Any] = []
         self.numbers: list[Any] = []
-        self.known: dict[int, tuple[Any, list[Any], list[Any]]] = {}  # jaxprs that several equations share
+        self.sizes: list[int] = []
+        self.known: dict[int, tuple[Any, list[Any], list[Any], list[int]]] = {}  # jaxprs that several equations share
 
     def jaxpr(self, jaxpr: Any) -> None:
         ids: dict[Any, int] = {}
@@ -82,6 +87,7 @@ class _Writer:
     def aval(self, aval: Any) -> None:
         shape = getattr(aval, "shape", ())
         self.parts.append((len(shape), getattr(aval, "dtype", None) or str(aval)))
+        self.sizes += range(len(self.numbers), len(self.numbers) + len(shape))
         self.numbers += shape
 
     def atom(self, atom: Any, ids: dict[Any, int]) -> None:
@@ -119,14 +125,15 @@ class _Writer:
     def nested(self, value: Any) -> None:
         found = self.known.get(id(value))
         if found is None:
-            before = self.parts, self.numbers
-            self.parts, self.numbers = [], []
+            before = self.parts, self.numbers, self.sizes
+            self.parts, self.numbers, self.sizes = [], [], []
             self.jaxpr(value.jaxpr if isinstance(value, ClosedJaxpr) else value)
             for constant in getattr(value, "consts", ()):
                 self.value(constant)
-            found = self.known[id(value)] = value, self.parts, self.numbers
-            self.parts, self.numbers = before
+            found = self.known[id(value)] = value, self.parts, self.numbers, self.sizes
+            self.parts, self.numbers, self.sizes = before
         self.parts += found[1]
+        self.sizes += [len(self.numbers) + i for i in found[3]]
         self.numbers += found[2]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,10 @@ class Slots:
     """Numbers that differ in two traces, each pair of them once.
 
     Two places with one pair are taken to hold one number at every size. `values` looks whether they do, and says what the slots
-    hold in another trace.
+    hold in another trace. `sizes`: where the numbers are sizes of arrays, none of which may be more than the large program has room for.
     """
 
-    def __init__(self, small: Sequence[Any], big: Sequence[Any]):
+    def __init__(self, small: Sequence[Any], big: Sequence[Any], sizes: Iterable[int] = ()):
         self.big = list(big)
         self.of: dict[tuple[type, Any, Any], int] = {}
         self.places: dict[int, int] = {}  # where numbers differ, and the slot
@@ -27,6 +27,9 @@ class Slots:
                 if a != a or b != b:
                     raise ValueError("a number that it computes with is nan at some sizes only")
                 self.places[i] = self.of.setdefault((type(a), a, b), len(self.of))
+        if any(small[i] > big[i] for i in sizes):
+            raise ValueError("a size that it computes with becomes less as that of its inputs grows")
+        self.most: dict[int, int] = {self.places[i]: big[i] for i in sizes if i in self.places}
         kinds = [kind for kind, _, _ in self.of]
         self.whole: list[bool] = [kind is int for kind in kinds]
         # products of numbers (a slot's, or a fixed one) that have to be equal: what a reshape was understood by
@@ -56,6 +59,8 @@ class Slots:
                 held[slot] = value
             elif not same(held[slot], value):
                 return None
+        if any(held[slot] > most for slot, most in self.most.items()):
+            return None
         for left, right in self.products:
             a, b = (math.prod(n if s is None else held[s] for s, n in side) for side in (left, right))
             if a != b:
