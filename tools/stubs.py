@@ -201,7 +201,7 @@ def _taken(parameter: inspect.Parameter, number: bool, infix: bool) -> str:
     return kind
 
 
-def signature(function: Callable[..., Any], method: bool, out: bool, space: str = "") -> str:
+def signature(function: Callable[..., Any], method: bool, space: str = "") -> str:
     """The parameters and the result, as they stand behind the name in a stub."""
     try:
         found = inspect.signature(function)
@@ -234,8 +234,6 @@ def signature(function: Callable[..., Any], method: bool, out: bool, space: str 
         parts.append(f"{star}{p.name}: {kind}{value}")
     kinds = {p.name: _taken(p, False, infix) for p in given if p.name in ("dim", "keepdim")}
     more = [f"{also}: {kinds[name]} = ..." for also, name in SYNONYMS.items() if name in kinds]
-    if out and "out" not in names:
-        more.append("out: _t.Any = ...")
     more = [m for m in more if m.partition(":")[0] not in names]
     if more and not behind:
         parts += ([] if starred else ["*"]) + more
@@ -274,7 +272,7 @@ def definition(
             yield "@_t.overload"
             yield f"def {name}{form.format(self='self' if method else 'input: _Tensor')}"
         return
-    form = signature(function, method, out, space)
+    form = signature(function, method, space)
     if len(forms := _by_sizes(name, form)) > 1:
         for form in forms:
             yield "@_t.overload"

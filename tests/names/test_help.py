@@ -190,14 +190,14 @@ def test_some_texts() -> None:
     assert "stable/data.html#torch.utils.data.DataLoader\n" in flambeau.utils.data.DataLoader.__doc__
     assert list(inspect.signature(flambeau.permute).parameters) == ["input", "dims"]
     assert "    input: the tensor to compute with." in flambeau.permute.__doc__
-    assert list(inspect.signature(flambeau.add).parameters) == ["input", "other", "alpha"]
+    assert list(inspect.signature(flambeau.add).parameters) == ["input", "other", "alpha", "out"]
     assert "torch.Tensor.add.html" in flambeau.Tensor.add.__doc__
     assert inspect.getdoc(flambeau.add) == (
         "`input + alpha * other`, with broadcasting.\n\n"
         "Shapes:\n    shapes that broadcast: sizes, from the last one on, are equal, or one of them is 1 or absent. "
         "The result has the common shape.\n\n"
         "Arguments:\n    input: the tensor to compute with.\n    other: the second operand; a tensor, or a number.\n"
-        "    alpha: a factor of the last summand.\n\n"
+        "    alpha: a factor of the last summand.\n    out: a tensor that gets the result.\n\n"
         "Raises:\n    RuntimeError: the shapes do not broadcast.\n\n"
         "Example:\n    >>> torch.add(torch.tensor([1.0, -2.0, 3.0]), torch.tensor([2.0, 2.0, 3.0]))\n"
         "    tensor([3., 0., 6.])\n    >>> torch.add(torch.ones(2), torch.ones(3))\n    Traceback (most recent call last):\n"

@@ -102,10 +102,13 @@ def asked_device() -> device | None:
     return _stack[-1] if len(_stack) > 1 or _stack[0] is not CPU else None
 
 
+_device = device
+
+
 @changes_setting
-def set_default_device(d: Any) -> None:
+def set_default_device(device: Any) -> None:
     """Set the device on which tensors are made when none is named."""
-    _stack[0] = CPU if d is None else device(d)
+    _stack[0] = CPU if device is None else _device(device)
 
 
 @functools.cache

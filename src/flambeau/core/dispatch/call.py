@@ -275,31 +275,31 @@ def inplace_form(op: Operator, name: str, asks: bool = False) -> Callable[..., A
     """The method that writes the result into its tensor."""
     tensors = max(1, op.leading_tensors) if asks else 0
 
-    def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if grad_state.around and (found := around(call, (), op, asks, (self, *args), kwargs)) is not PASS:
+    def call(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if grad_state.around and (found := around(call, (), op, asks, (input, *args), kwargs)) is not PASS:
             return found
         try:
-            dynamic, key = op.signature.bind(name, (self, *args), kwargs)
+            dynamic, key = op.signature.bind(name, (input, *args), kwargs)
             program = op.write_program(key)
             arrays, taped, numbers = arrays_of(op, name, key, dynamic, asks, tensors)
         except TypeError:
-            if not asks or (found := ask(call, (self, *args), kwargs)) is PASS:
+            if not asks or (found := ask(call, (input, *args), kwargs)) is PASS:
                 raise
             return found
         except SparseOperand as error:
-            return instead(name, error, (self, *args), kwargs)
-        self._check_inplace()
+            return instead(name, error, (input, *args), kwargs)
+        input._check_inplace()
         try:
             out = program(*(map(held_array, arrays) if numbers else arrays))
         except Exception as error:
-            out = _without_values(error, op, program, arrays, (call, (self, *args), kwargs) if asks else None)
+            out = _without_values(error, op, program, arrays, (call, (input, *args), kwargs) if asks else None)
         edge = None
         if taped and grad_state.grad:
             wanted, edges = edges_of(dynamic)
             if wanted and is_differentiable(out.dtype):
                 edge = (recorded_node(program, arrays, wanted, edges, (out,)), 0)
-        self._assign(out, edge)
-        return self
+        input._assign(out, edge)
+        return input
 
     call.__name__ = call.__qualname__ = name
     call.operator = op  # type: ignore[attr-defined]

@@ -443,7 +443,7 @@ def arguments_of(function: Any, public: str, of: Any, own: str) -> list[str]:
         names = code.co_varnames[of is not None : code.co_argcount + code.co_kwonlyargcount]
     whole = public.removeprefix("torch.")
     namespace, _, short = whole.rpartition(".")
-    places = (whole, namespace, short, namespace.rpartition(".")[2])
+    places = (whole, namespace, short, whole.removesuffix("_"), short.removesuffix("_"), namespace.rpartition(".")[2])
     general = GLOSSARY if of is None else _OF_CLASSES
     special = _meanings()
     meanings = {

@@ -25,7 +25,7 @@ from .directly import Form
 from .misfits import Known
 from .promotion import fit
 from .publishing import _attach, _publish, namespaces
-from .signature import FLOAT, SYNONYMS, kind_of, not_a_tensor
+from .signature import FLOAT, by_their_names, kind_of, not_a_tensor
 from .sparse_forms import instead
 
 # Annotations of array functions' parameters: see docs/design.md. They are read as text.
@@ -198,7 +198,7 @@ def _composed(
             if "out" in kwargs and not takes_out:
                 return into_out(call, args, kwargs)
             if not open_ended and not names.issuperset(kwargs):
-                kwargs = {k if k in parameters else SYNONYMS.get(k, k): v for k, v in kwargs.items()}
+                kwargs = by_their_names(kwargs, names)
         try:
             return function(*args, **kwargs) if known is None else known.run(call, function, args, kwargs)
         except SparseOperand as error:
@@ -261,12 +261,12 @@ def _places_of_numbers(parameters: Iterable[inspect.Parameter], numbers: bool | 
 
 
 def _composite_inplace(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        self._check_inplace()
+    def call(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        input._check_inplace()
         try:
-            return write_result(self, function(self, *args, **kwargs))
+            return write_result(input, function(input, *args, **kwargs))
         except SparseOperand as error:
-            return instead(name, error, (self, *args), kwargs)
+            return instead(name, error, (input, *args), kwargs)
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = f"In-place form of `{function.__name__}`."

@@ -17,6 +17,7 @@ from ..context.grad_mode import state as grad_state
 from ..tensor.tensor import Tensor, wrap
 from . import misfits
 from .help import Told, explained
+from .shown import show
 
 namespaces: dict[str, dict[str, Any]] = {}  # public name -> function, by namespace ("torch", "nn.functional", ...)
 
@@ -63,6 +64,8 @@ def _face_in(namespace: str, name: str, function: Any, in_python: bool | None) -
         overrides.name_public(made, f"torch.{place}{name}")
         if written := _WRITTEN_DOWN.get(f"torch.{place}{name}"):
             made.__signature__ = inspect.signature(written)
+        else:
+            show(made, function, namespace)
         made.__doc__ = explained(made, f"torch.{place}{name}")
         if namespace not in _PREFIXED:
             made.__module__ = "flambeau" if namespace == "torch" else f"flambeau.{namespace}"  # where pickle finds it
@@ -79,12 +82,14 @@ def _attach(function: Any, names: Iterable[str]) -> None:
             raise ValueError(f"Tensor.{name} is declared twice")
         own = first is None or name in _OWN_FACE or not name.startswith("__")
         made = overrides.face(function, name, misfits.judged) if own else first
+        if own and made is not function and not name.startswith("__"):
+            show(made, function)
         first = first or made
         method = _operand(made, name) if name in _BINARY else made
         overrides.face_of(function, method)
         overrides.name_public(method, f"torch.Tensor.{name}")
         if own:
-            made.__doc__ = explained(function, f"torch.Tensor.{name}")
+            made.__doc__ = explained(made, f"torch.Tensor.{name}")
             made.public = method
             method.__qualname__ = f"Tensor.{name}"
         setattr(Tensor, name, method)

@@ -373,7 +373,12 @@ def _same(value: Any, default: Any) -> bool:
     return type(value) is type(default) and value == default and not is_negative_zero(value)
 
 
-SYNONYMS = {"axis": "dim", "x": "input", "x1": "input", "x2": "other", "keepdims": "keepdim"}
+SYNONYMS = {"axis": "dim", "x": "input", "x1": "input", "x2": "other", "keepdims": "keepdim", "input": "A"}
+
+
+def by_their_names(kwargs: dict[str, Any], names: Container[str]) -> dict[str, Any]:
+    """The arguments by name, those that have another of PyTorch's names by the function's own."""
+    return {SYNONYMS[k] if k not in names and SYNONYMS.get(k) in names else k: v for k, v in kwargs.items()}
 
 
 def unpack(signature: Signature, key: tuple[Any, ...], flat: tuple[Any, ...]) -> tuple[list[Any], list[int], list[int]]:

@@ -20,7 +20,7 @@ from .call import around as _around
 from .errors import OfKind
 from .misfits import Known, misfit
 from .operator import _attach, _names, _publish
-from .signature import SYNONYMS
+from .signature import by_their_names
 from .sparse_forms import instead
 
 
@@ -58,6 +58,7 @@ def view(
             written = name + "_"
             call_inplace.__name__ = call_inplace.__qualname__ = written
             call_inplace.__doc__ = f"In-place form of `{name}`: changes how this tensor looks into its memory."
+            call_inplace.in_place_of = call  # type: ignore[attr-defined]
             _attach(call_inplace, (written,))
             _publish(written, call_inplace, ("torch",) if public_inplace else ())
         return call
@@ -82,7 +83,7 @@ def _seeing(
                 return found
             if not isinstance(input, Tensor):
                 raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(input).__name__}")
-            kwargs = {k if k in names else SYNONYMS.get(k, k): v for k, v in kwargs.items()}
+            kwargs = by_their_names(kwargs, names)
         if known is not None and (args or kwargs):
             kinds = (*map(type, args), *kwargs, *map(type, kwargs.values())) if kwargs else tuple(map(type, args))
             if kinds not in known.kinds:

@@ -85,10 +85,10 @@ def _real_bounds(name: str, input: Any, *bounds: Any, **named: Any) -> tuple[tup
 def _within_dtype(operation: Callable[..., Any]) -> Callable[..., Any]:
     """The public forms of an operator whose other arguments are bounds: as tensors, or as numbers that the dtype can hold."""
 
-    def written(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        args, kwargs = _real_bounds(operation.__name__, self, *args, **kwargs)
-        _look_at_numbers(operation.__name__, self, *args, **kwargs)
-        return write(self, *args, **kwargs)
+    def written(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        args, kwargs = _real_bounds(operation.__name__, input, *args, **kwargs)
+        _look_at_numbers(operation.__name__, input, *args, **kwargs)
+        return write(input, *args, **kwargs)
 
     @functools.wraps(operation)
     def checked(input: Any, *args: Any, **kwargs: Any) -> Any:
@@ -100,7 +100,7 @@ def _within_dtype(operation: Callable[..., Any]) -> Callable[..., Any]:
     write = inplace_form(operation.operator, name)  # type: ignore[attr-defined]
     written.__name__ = written.__qualname__ = name
     written.__doc__ = write.__doc__
-    written.operator = operation.operator  # type: ignore[attr-defined]
+    written.operator, written.in_place_of = operation.operator, write.in_place_of  # type: ignore[attr-defined]
     _attach(written, (name,))
     _publish(name, written, ("torch",))
     return composite()(checked)

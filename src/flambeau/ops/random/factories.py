@@ -164,12 +164,10 @@ def _rows_first(tensor: Tensor) -> bool:
     return steps == sorted(steps, reverse=True)
 
 
-def _like(input: Tensor, make: Callable[[dtypes.dtype], Draw], options: dict[str, Any]) -> Tensor:
-    dtype, device = options.pop("dtype", None), options.pop("device", None)
-    requires_grad, memory_format = options.pop("requires_grad", False), options.pop("memory_format", None)
-    layout, pin_memory = options.pop("layout", None), options.pop("pin_memory", False)
-    if options:
-        raise TypeError(f"got an unexpected keyword argument '{next(iter(options))}'")
+def _like(
+    input: Tensor, make: Callable[[dtypes.dtype], Draw], dtype: Any, layout: Any, device: Any, requires_grad: bool,
+    memory_format: Any, pin_memory: bool,
+) -> Tensor:  # fmt: skip
     if isinstance(input, Tensor):
         input.is_contiguous()  # the order in memory is that of the draws: a compiled function has to know it
     if not constants.sparse.is_sparse(input):  # whose own form looks at it
@@ -181,9 +179,13 @@ def _like(input: Tensor, make: Callable[[dtypes.dtype], Draw], options: dict[str
 
 
 @composite(methods=False)
-def rand_like(input: Tensor, *, generator: Generator | None = None, **options: Any) -> Tensor:
+def rand_like(
+    input: Tensor, *, generator: Generator | None = None,
+    dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None,
+    pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
     """`rand` with `input`'s shape, dtype and device (unless `dtype=`, `device=` say otherwise)."""
-    return _like(input, _standard_uniform(generator), options)
+    return _like(input, _standard_uniform(generator), dtype, layout, device, requires_grad, memory_format, pin_memory)
 
 
 # --- normal ----------------------------------------------------------------------------------------------------------
@@ -233,9 +235,13 @@ def randn(
 
 
 @composite(methods=False)
-def randn_like(input: Tensor, *, generator: Generator | None = None, **options: Any) -> Tensor:
+def randn_like(
+    input: Tensor, *, generator: Generator | None = None,
+    dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None,
+    pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
     """`randn` with `input`'s shape, dtype and device (unless `dtype=`, `device=` say otherwise)."""
-    return _like(input, _standard_normal(generator), options)
+    return _like(input, _standard_normal(generator), dtype, layout, device, requires_grad, memory_format, pin_memory)
 
 
 @composite(methods=False)
@@ -399,11 +405,14 @@ def randint(
 
 @composite(methods=False)
 def randint_like(
-    input: Tensor, *args: Any, low: Any = None, high: Any = None, generator: Generator | None = None, **options: Any
-) -> Tensor:
+    input: Tensor, *args: Any, low: Any = None, high: Any = None, generator: Generator | None = None,
+    dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None,
+    pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
     """Integers from [low, high) with `input`'s shape, dtype and device: `randint_like(input, [low,] high)`."""
     start, end, _ = _span("randint_like", args, low, high, None, None)
-    return _like(input, lambda d: _integers(d, start, end, generator), options)
+    make = lambda d: _integers(d, start, end, generator)  # noqa: E731
+    return _like(input, make, dtype, layout, device, requires_grad, memory_format, pin_memory)
 
 
 @composite(methods=False)

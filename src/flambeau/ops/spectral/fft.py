@@ -14,6 +14,7 @@ import numpy as np
 from ...core.array import dtypes
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
+from ..making.constants import check_options
 from ..making.creation import deliver
 from ..shape.rearranging import roll
 from ..support.checks import HALVES, inexact, normalized_dim, type_name
@@ -162,20 +163,22 @@ def _frequencies(n: int, d: float, count: int, dtype: np.dtype, start: int) -> n
 
 @composite(methods=False, public=_FFT)
 def fftfreq(
-    n: int, d: float = 1.0, *, out: Tensor | None = None, dtype: Any = None, device: Any = None,
-    requires_grad: bool = False,
+    n: int, d: float = 1.0, *, out: Tensor | None = None, dtype: Any = None, layout: Any = None, device: Any = None,
+    requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """The frequencies of `fft`'s `n` elements for samples `d` apart; the negative ones are the second half."""
+    check_options("fft_fftfreq", layout, pin_memory)
     make = functools.partial(_frequencies, n, d, n, start=(n + 1) // 2)
     return deliver(lambda kind: make(dtype=kind), dtypes.get_default_dtype(), dtype, device, requires_grad, out)
 
 
 @composite(methods=False, public=_FFT)
 def rfftfreq(
-    n: int, d: float = 1.0, *, out: Tensor | None = None, dtype: Any = None, device: Any = None,
-    requires_grad: bool = False,
+    n: int, d: float = 1.0, *, out: Tensor | None = None, dtype: Any = None, layout: Any = None, device: Any = None,
+    requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """The frequencies of `rfft`'s elements for `n` samples `d` apart."""
+    check_options("fft_rfftfreq", layout, pin_memory)
     count = n // 2 + 1
     make = functools.partial(_frequencies, n, d, count, start=count)
     return deliver(lambda kind: make(dtype=kind), dtypes.get_default_dtype(), dtype, device, requires_grad, out)

@@ -15,14 +15,12 @@ from ..making.creation import deliver
 
 
 def _made(
-    name: str, length: int, periodic: bool, shape: Callable[[np.ndarray], np.ndarray], options: dict[str, Any]
-) -> Tensor:
+    name: str, length: int, periodic: bool, shape: Callable[[np.ndarray], np.ndarray], dtype: Any, layout: Any, device: Any,
+    requires_grad: bool, pin_memory: bool,
+) -> Tensor:  # fmt: skip
     """A window of `length` points of `shape`, a function on [-1, 1]; a periodic one lacks its last point."""
-    target = as_dtype(options.pop("dtype", None)) or get_default_dtype()
-    device, requires_grad = options.pop("device", None), options.pop("requires_grad", False)
-    check_options(name, options.pop("layout", None), options.pop("pin_memory", False))
-    if options:
-        raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(options))}'")
+    target = as_dtype(dtype) or get_default_dtype()
+    check_options(name, layout, pin_memory)
     if not target.is_floating_point:
         raise RuntimeError(f"{name} expects floating point dtypes, got: {target}")
     if length < 0:
@@ -45,33 +43,78 @@ def _cosines(*weights: float) -> Callable[[np.ndarray], np.ndarray]:
 
 
 @composite(methods=False)
-def hann_window(window_length: int, periodic: bool = True, **options: Any) -> Tensor:
+def hann_window(
+    window_length: int, periodic: bool = True, *, dtype: Any = None, layout: Any = None,
+    device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
     """A raised cosine that falls to 0."""
-    return _made("hann_window", window_length, periodic, _cosines(0.5, 0.5), options)
+    return _made(
+        "hann_window", window_length, periodic, _cosines(0.5, 0.5), dtype, layout, device, requires_grad, pin_memory
+    )
 
 
 @composite(methods=False)
 def hamming_window(
-    window_length: int, periodic: bool = True, alpha: float = 0.54, beta: float = 0.46, **options: Any
-) -> Tensor:
+    window_length: int, periodic: bool = True, alpha: float = 0.54, beta: float = 0.46, *, dtype: Any = None, layout: Any = None,
+    device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
     """A raised cosine, `alpha + beta * cos(pi * x)`."""
-    return _made("hamming_window", window_length, periodic, _cosines(alpha, beta), options)
+    return _made(
+        "hamming_window",
+        window_length,
+        periodic,
+        _cosines(alpha, beta),
+        dtype,
+        layout,
+        device,
+        requires_grad,
+        pin_memory,
+    )
 
 
 @composite(methods=False)
-def blackman_window(window_length: int, periodic: bool = True, **options: Any) -> Tensor:
+def blackman_window(
+    window_length: int, periodic: bool = True, *, dtype: Any = None, layout: Any = None,
+    device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
     """A sum of a constant and two cosines."""
-    return _made("blackman_window", window_length, periodic, _cosines(0.42, 0.5, 0.08), options)
+    return _made(
+        "blackman_window",
+        window_length,
+        periodic,
+        _cosines(0.42, 0.5, 0.08),
+        dtype,
+        layout,
+        device,
+        requires_grad,
+        pin_memory,
+    )
 
 
 @composite(methods=False)
-def bartlett_window(window_length: int, periodic: bool = True, **options: Any) -> Tensor:
+def bartlett_window(
+    window_length: int, periodic: bool = True, *, dtype: Any = None, layout: Any = None,
+    device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
     """A triangle."""
-    return _made("bartlett_window", window_length, periodic, lambda x: 1 - np.abs(x), options)
+    return _made(
+        "bartlett_window",
+        window_length,
+        periodic,
+        lambda x: 1 - np.abs(x),
+        dtype,
+        layout,
+        device,
+        requires_grad,
+        pin_memory,
+    )
 
 
 @composite(methods=False)
-def kaiser_window(window_length: int, periodic: bool = True, beta: float = 12.0, **options: Any) -> Tensor:
+def kaiser_window(
+    window_length: int, periodic: bool = True, beta: float = 12.0, *, dtype: Any = None, layout: Any = None,
+    device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
     """A Bessel function of the distance from the middle; `beta` says how narrow it is."""
     shape = lambda x: np.i0(beta * np.sqrt(1 - x**2)) / np.i0(beta)  # noqa: E731
-    return _made("kaiser_window", window_length, periodic, shape, options)
+    return _made("kaiser_window", window_length, periodic, shape, dtype, layout, device, requires_grad, pin_memory)
