@@ -9,7 +9,7 @@ import pytest
 from jax import lax
 
 import flambeau as fb
-from flambeau.core.array import first_calls, programs
+from flambeau.core.array import executables, first_calls, programs
 from flambeau.core.array.by_numpy import Refused, Written
 from flambeau.native.xla_options import QUICKLY, known
 
@@ -163,6 +163,7 @@ def test_results_are_bound_to_the_device_as_xlas_are(place):
 @pytest.mark.skipif(not first_calls.SERVES, reason="this version of JAX is not known, or it is turned off")
 def test_xla_takes_over_without_a_trace(monkeypatch):
     compilations = []
+    monkeypatch.setattr(executables, "store", lambda: None)  # nothing is found on the disk
     jax.monitoring.register_event_duration_secs_listener(lambda name, *_, **__: compilations.append(name))
     monkeypatch.setattr(first_calls, "BUDGET", 1.0)
     x = fb.arange(3 * 5 * 37).reshape(3, 5, 37) / 7 - 20
