@@ -1,4 +1,4 @@
-"""The first calls of a program for new shapes, which NumPy computes (`by_numpy.py`) until a compilation would have been cheaper.
+"""The first calls of a program for new shapes, which NumPy computes (`by_numpy.py`): a program that is called a few times needs no compilation.
 
 The results are those of XLA's program to the bit, so that nobody can tell when it takes over.
 """
@@ -20,7 +20,9 @@ from ...native.channels_last import held
 from ...runtime import config
 from .by_numpy import Refused, Written
 
-BUDGET = 2.0  # ms that first calls may take together: eight small ones, so that who warms up a loop does not measure them
+BUDGET = (
+    2.0  # ms that first calls may take together: eight small ones, so that who warms up a loop does not measure them
+)
 _CALL, _ELEMENT = 0.25, 2e-6  # ms of a call, and of each of its elements
 _MOST = 256  # programs of one function of which this is known
 
