@@ -125,6 +125,8 @@ WITHOUT_A_KERNEL = {  # or another one than for other dtypes
         lambda t, h: t.linalg.ldl_factor(h[:1, None]),
         lambda t, h: t.linalg.vander(h),
         lambda t, h: t.special.log_ndtr(h),
+        lambda t, h: t.special.ndtri(h / 4),
+        lambda t, h: t.special.erfcx(h),
         lambda t, h: t.special.zeta(h, h),
     ],
     "complex64": [

@@ -23,9 +23,9 @@ _Formula = Callable[[jax.Array], jax.Array]
 SPECIAL = ("special",)
 
 
-def _only_special(name: str, formula: Callable[..., jax.Array], doc: str) -> Callable[..., Any]:
+def _only_special(name: str, formula: Callable[..., jax.Array], doc: str, halves: bool = True) -> Callable[..., Any]:
     """A function that PyTorch has in `torch.special` alone: no method, no in-place form."""
-    return unary(name, formula, doc, methods=False, inplace=False, complex=False, public=SPECIAL)
+    return unary(name, formula, doc, methods=False, inplace=False, complex=False, halves=halves, public=SPECIAL)
 
 
 def _twin(name: str, target: Callable[..., Any]) -> Callable[..., Any]:
@@ -79,7 +79,7 @@ def _erfcx_value(x: jax.Array) -> jax.Array:
 
 
 _erfcx = _with_slope(_erfcx_value, lambda x, y: 2 * x * y - 2 / math.sqrt(math.pi))
-erfcx: Callable[..., Tensor] = _only_special("erfcx", _erfcx, "`exp(input ** 2) * erfc(input)`.")
+erfcx: Callable[..., Tensor] = _only_special("erfcx", _erfcx, "`exp(input ** 2) * erfc(input)`.", halves=False)
 
 # --- gamma function --------------------------------------------------------------------------------------------------
 
@@ -276,5 +276,7 @@ _logit = _with_slope(
 
 ndtr: Callable[..., Tensor] = _only_special("ndtr", jsp.ndtr, "The normal distribution function.")
 _ndtri = _with_slope(jsp.ndtri, lambda _, y: math.sqrt(2 * math.pi) * jnp.exp(y * y / 2))
-ndtri: Callable[..., Tensor] = _only_special("ndtri", _ndtri, "The inverse of `ndtr`.")
-log_ndtr: Callable[..., Tensor] = _only_special("log_ndtr", jsp.log_ndtr, "The logarithm of `ndtr`, exact far below 0.")
+ndtri: Callable[..., Tensor] = _only_special("ndtri", _ndtri, "The inverse of `ndtr`.", halves=False)
+log_ndtr: Callable[..., Tensor] = _only_special(
+    "log_ndtr", jsp.log_ndtr, "The logarithm of `ndtr`, exact far below 0.", halves=False
+)

@@ -12,7 +12,7 @@ import numpy as np
 from ...core.dispatch.operator import Array, _attach, _publish, inplace_form, namespaces, operator
 from ...core.dispatch.promotion import kernel_of
 from ...core.tensor.tensor import Tensor
-from .checks import COMPLEX, HALVES, refuse, wide
+from .checks import COMPLEX, HALVES, refuse, require_floating, wide
 
 
 def unary(
@@ -24,14 +24,17 @@ def unary(
     inplace: bool | tuple[str, ...] = True,
     public_inplace: bool = True,
     complex: bool = True,
+    halves: bool = True,
     **options: Any,
 ) -> Callable[..., Any]:
-    """An elementwise operator of one tensor. By default integers give the default dtype, complex numbers are taken, and
-    `name_` works in place."""
+    """An elementwise operator of one tensor. By default integers give the default dtype, complex numbers and those of 16 bits are taken,
+    and `name_` works in place."""
 
     def function(input: Array) -> Array:
         if not complex:
             refuse(kernel_of(name), input, COMPLEX)
+        if not halves:
+            require_floating(kernel_of(name), input, most=COMPLEX, halves=False)
         made = formula(wide(input))  # of 16 bits in 32, rounded once
         return made.astype(input.dtype) if input.dtype in HALVES and made.dtype == np.float32 else made
 
