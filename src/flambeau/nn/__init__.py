@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import functional, grad, init
 from .modules import *
@@ -39,7 +39,9 @@ def factory_kwargs(kwargs: dict[str, Any] | None) -> dict[str, Any]:
     return found
 
 
-def __getattr__(name: str) -> Any:
-    if name in ("intrinsic", "qat", "quantizable", "quantized"):
-        return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+if not TYPE_CHECKING:  # type checkers would take every name
+
+    def __getattr__(name: str) -> Any:
+        if name in ("intrinsic", "qat", "quantizable", "quantized"):
+            return importlib.import_module(f"{__name__}.{name}")
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
