@@ -496,7 +496,7 @@ def test_ragged_data_says_where() -> None:
         fb.tensor([[1], [2, 3]])
     with pytest.raises(TypeError, match="not a sequence"):
         fb.tensor([[1, 2], 3])
-    with pytest.raises(ValueError, match="only one-element tensors can be converted to Python scalars"):
+    with pytest.raises(ValueError, match="only one element tensors can be converted to Python scalars"):
         fb.tensor([fb.ones(2), fb.ones(2)])
 
 

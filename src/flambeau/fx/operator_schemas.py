@@ -39,9 +39,13 @@ def check_for_mutable_operation(target: Callable[..., Any], args: tuple[Any, ...
 
 
 def get_signature_for_torch_op(op: Callable[..., Any], return_schemas: bool = False) -> Any:
-    """The signatures of a public function, as a list of one; None where Python knows none. There are no schemas here."""
+    """The signatures of a public function that gives a result of its own (no `out`), as a list of one; None where Python knows none.
+
+    There are no schemas here.
+    """
     try:
-        found = [inspect.signature(op)]
+        signature = inspect.signature(op)
+        found = [signature.replace(parameters=[p for p in signature.parameters.values() if p.name != "out"])]
     except (TypeError, ValueError):
         found = None  # type: ignore[assignment]
     return (found, None) if return_schemas else found
@@ -83,10 +87,10 @@ def normalize_function(
     normalize_to_only_use_kwargs: bool = False,
 ) -> ArgsKwargsPair | None:
     """A call's arguments with all defaults, by the function's signature; None if they do not fit, or it has none."""
-    try:
-        signature = inspect.signature(target)
-    except (TypeError, ValueError):
+    found = get_signature_for_torch_op(target)
+    if found is None:
         return None
+    (signature,) = found
     return _by_signature(signature, args, kwargs or {}, normalize_to_only_use_kwargs)
 
 
