@@ -59,9 +59,20 @@ def _no_complex(x: jax.Array) -> None:
 def nansum(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
     """The sum over `dim`, with nan counted as 0."""
     _no_complex(input)
-    numbers = jnp.where(input != input, jnp.zeros_like(input), input)
-    x = in_dtype(numbers, summed_dtype(input, dtype))
+    x = in_dtype(_without_nan(input) if category(input) >= FLOAT else input, summed_dtype(input, dtype))
     return jnp.sum(x, axes_of(dim, x.ndim), keepdims=keepdim).astype(x.dtype)
+
+
+@jax.custom_jvp
+def _without_nan(x: jax.Array) -> jax.Array:
+    return jnp.where(x != x, jnp.zeros_like(x), x)
+
+
+@_without_nan.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    """As PyTorch's, the slope at nan is nan where what it is multiplied with is infinite."""
+    (x,), (along,) = primals, tangents
+    return _without_nan(x), jnp.where(x != x, along * 0, along)
 
 
 def dtype_of_mean(input: jax.Array, dtype: Any = None) -> Any:
@@ -92,9 +103,8 @@ def nanmean(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: Any 
         )
     _no_complex(input)
     x, axes = in_dtype(input, dtype_of_mean(input, dtype)), axes_of(dim, input.ndim)
-    missing = x != x
-    kept = jnp.sum(jnp.where(missing, jnp.zeros_like(x), x), axes, keepdims=keepdim)
-    return kept / jnp.sum(~missing, axes, keepdims=keepdim).astype(x.dtype)
+    kept = jnp.sum(_without_nan(x), axes, keepdims=keepdim)
+    return kept / jnp.sum(x == x, axes, keepdims=keepdim).astype(x.dtype)
 
 
 @operator(grad=numbered("Prod"), autocast="float32")
