@@ -343,6 +343,17 @@ def test_marked_sizes() -> None:
     assert len(fb.compile.explain(fixed)) == 2
 
 
+@pytest.mark.filterwarnings("ignore:.* is compiled a second time")
+def test_sizes_that_are_said_to_be_fixed() -> None:
+    for index, programs in ((0, 2), (None, 2), (1, 1)):
+        compiled = fb.compile(lambda x: x + 1, dynamic=True)
+        for n in (8, 5):
+            x = fb.ones(n, 2)
+            fb._dynamo.mark_static(x, index)
+            assert compiled(x).tolist() == [[2.0, 2.0]] * n
+        assert len(fb.compile.explain(compiled)) == programs
+
+
 def test_a_small_size_that_comes_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(padding, "PATIENCE", 3)
     compiled = fb.compile(lambda x: x.sum(0), dynamic=True)

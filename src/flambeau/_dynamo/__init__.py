@@ -62,7 +62,9 @@ def maybe_mark_dynamic(t: Any, index: Any) -> None:
 
 
 def mark_static(t: Any, index: Any = None) -> None:
-    """Sizes are static unless they are marked as open."""
+    """Sizes of a tensor (all, without an `index`) for each of which there is a program, also under `compile(dynamic=True)`."""
+    dimensions = range(t.ndim) if index is None else index if isinstance(index, (list, tuple)) else [index]
+    mark(t, dimensions, is_open=False)
 
 
 def mark_static_address(t: Any, guard: bool = True) -> None:

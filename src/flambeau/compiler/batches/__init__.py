@@ -25,21 +25,29 @@ Capture = Callable[[list[Any]], Traced]
 
 KEPT = 64  # groups
 SMALLEST = 4  # rows of the smallest program
-_marks: dict[int, tuple[Any, set[int]]] = {}  # id of a tensor -> a reference to it, and its open dimensions
+_marks: dict[
+    int, tuple[Any, dict[int, bool]]
+] = {}  # id of a tensor -> a reference to it, and which dimensions are open, or not
 
 
-def mark(tensor: Tensor, dimensions: Iterable[int]) -> None:
-    """Note that the sizes of a tensor along these dimensions are open."""
+def mark(tensor: Tensor, dimensions: Iterable[int], is_open: bool = True) -> None:
+    """Note that the sizes of a tensor along these dimensions are open, or are not."""
     key = id(tensor)
     found = _marks.get(key)
     if found is None or found[0]() is not tensor:
-        found = _marks[key] = weakref.ref(tensor, lambda _: _marks.pop(key, None)), set()
-    found[1].update(d % max(tensor.ndim, 1) for d in dimensions)
+        found = _marks[key] = weakref.ref(tensor, lambda _: _marks.pop(key, None)), {}
+    found[1].update((d % max(tensor.ndim, 1), is_open) for d in dimensions)
 
 
-def _marked(tensor: Any) -> set[int]:
-    found = _marks.get(id(tensor))
-    return found[1] if found is not None and found[0]() is tensor else set()
+def _marked(leaves: Sequence[Any]) -> tuple[set[Place], set[Place]]:
+    """The sizes of a call that were said to be open, and those that were said not to be."""
+    said: tuple[set[Place], set[Place]] = set(), set()
+    for i, leaf in enumerate(leaves if _marks else ()):
+        found = _marks.get(id(leaf))
+        if found is not None and found[0]() is leaf:
+            for d, is_open in found[1].items():
+                said[not is_open].add((i, d))
+    return said
 
 
 class Group:
@@ -89,13 +97,13 @@ class Batches:
         """The group of a call, `known` being the keys of earlier ones; None if its sizes are not open."""
         if len(key[1]) != len(leaves):
             return None  # arguments share memory
-        marked = {(i, d) for i, leaf in enumerate(leaves) if type(leaf) is Tensor for d in _marked(leaf)}
+        marked, closed = _marked(leaves)
         for group in self.groups:  # of a tensor that was marked before, another need not be
-            if marked <= group.places and general(key, group.places) == group.general:
+            if marked <= group.places and not closed & group.places and general(key, group.places) == group.general:
                 return group
         if not marked and not self.always:
             return None
-        places = frozenset(_along(marked, leaves) if marked else _guessed(key, leaves, known))
+        places = frozenset((_along(marked, leaves) if marked else _guessed(key, leaves, known)) - closed)
         if not places:
             return None
         made = Group(general(key, places), places)
