@@ -527,3 +527,12 @@ def test_handlers_run_once_where_a_trace_ends(function: Callable[..., Any]) -> N
         )
     assert shown[0] == shown[1]
     assert fb.is_grad_enabled() and sys.getswitchinterval() < 1
+
+
+def test_an_interpreter_without_a_table_of_handlers_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flambeau.compiler.guards.unwinding._can", lambda: False)
+    seen = types.SimpleNamespace(ends=0, depth=0, log=[], weight=fb.zeros(2), total=fb.zeros(2))
+    with warnings.catch_warnings(record=True) as given:
+        warnings.simplefilter("always")
+        fb.compile(lambda x: _in_finally(x, seen))(fb.tensor([1.0]))
+    assert sum("what they write is done twice" in str(w.message) for w in given) == 1 and seen.ends == 2

@@ -15,11 +15,16 @@ import sys
 from types import CodeType, FrameType
 from typing import Any
 
+from ...core.context.warned import warn_once
 from .code import USER, kind_of_code
 
 _TABLE = 40  # bytes from the beginning of a code object to its table, in CPython 3.11 to 3.13
 _GENERATES = 0x2A0
 _NO_HANDLERS = b""
+_TWICE = (
+    "A compiled function turned out not to be one program in the middle of a `try` or `with`, whose handlers this version of Python runs on "
+    "the way out: what they write is done twice. Put torch.compiler.disable on that function."
+)
 
 
 @functools.cache
@@ -48,7 +53,11 @@ class Unwinding:
         self.interval: float | None = None
 
     def begin(self, shadows: dict[FrameType, Any]) -> None:
-        if self.interval is not None or not shadows or not _can():
+        if self.interval is not None or not shadows:
+            return
+        if not _can():
+            if any(frame.f_code.co_exceptiontable for frame in shadows):
+                warn_once(_TWICE)
             return
         self.interval = sys.getswitchinterval()
         sys.setswitchinterval(100.0)  # other threads run the same code
