@@ -124,8 +124,8 @@ _HOMES = {
     "set_autocast_enabled": "amp.autocast_mode",
     "GradScaler": "amp",
     "LoadReport": "nn.modules._load_report",
-    "Stream": "cuda",
-    "Event": "cuda",
+    "Stream": "cuda.generic",
+    "Event": "cuda.generic",
     **dict.fromkeys(
         (
             "_check",

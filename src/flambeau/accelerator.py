@@ -83,10 +83,16 @@ def set_device_idx(device: Any, /) -> None:
 
 
 class device_index(cuda.device):
-    """A context in which an accelerator is the one in use; None means none."""
+    """A context in which an accelerator is the one in use; None means none. RuntimeError on entering it without one."""
 
     def __init__(self, device: int | None, /):
+        self._asked = device is not None
         super().__init__(-1 if device is None else device)
+
+    def __enter__(self) -> None:
+        if self._asked:
+            _required()
+        super().__enter__()
 
 
 def current_stream(device: Any = None, /) -> cuda.Stream:

@@ -11,10 +11,11 @@ from types import TracebackType
 from typing import Any
 
 from ..core.array.devices import device as _device
+from . import generic
 from ._devices import index_of, required, wait
 
 
-class Stream:
+class Stream(generic.Stream):
     """The order in which a device does its work; all streams of a device are the same order here.
 
     Raises RuntimeError without a GPU.
@@ -82,8 +83,11 @@ class ExternalStream(Stream):
         raise NotImplementedError("torch.cuda.ExternalStream: XLA runs its work on streams of its own")
 
 
-class Event:
+class Event(generic.Event):
     """A mark in the work of a device. Raises RuntimeError without a GPU."""
+
+    def __new__(cls, *args: Any, **options: Any) -> Event:
+        return object.__new__(cls)
 
     def __init__(
         self, enable_timing: bool = False, blocking: bool = False, interprocess: bool = False, external: bool = False
@@ -122,6 +126,9 @@ class Event:
         if self._time is None or end_event._time is None:
             raise ValueError("Both events must be recorded before calculating elapsed time.")
         return (end_event._time - self._time) * 1000
+
+
+generic.Stream.gpus, generic.Event.gpus = Stream, Event
 
 
 class StreamContext:

@@ -25,7 +25,7 @@ from ..tensor.tensor import Tensor, wrap
 from .accumulating import add_to_grad
 from .edges import GradientEdge, edge_of, leaf_of, shape_of
 from .handles import Hooks, RemovableHandle
-from .hooking import RETAINED, run_post_hooks, run_pre_hooks, tensor_of
+from .hooking import RETAINED, run_done_hook, run_post_hooks, run_pre_hooks, tensor_of
 from .seen import backward_seen, can_be_seen, ones_seen, see, sum_seen
 from .sparse import add_gradients, sparse_gradient, stored_gradient, through_sparse
 
@@ -466,8 +466,7 @@ def _accumulate(node: AccumulateGrad, value: Taped, taped: bool) -> None:
     add_to_grad(leaf, value, taped)
     if node.done_hooks:
         for hook in list(node.done_hooks.values()):
-            if hook(leaf) is not None:
-                raise RuntimeError("Tensor post accumulate grad hooks should return None.")
+            run_done_hook(hook, leaf)
     if node.post_hooks:
         run_post_hooks(node, [], [value])
 

@@ -48,6 +48,16 @@ def run_post_hooks(node: Node, results: list[Taped | None], slots: list[Taped | 
     return results
 
 
+def run_done_hook(hook: Any, leaf: Tensor) -> None:
+    """Run a hook that sees a leaf whose gradient is there. The leaf itself may come back (of `p.add_(...)`, in a lambda); else None."""
+    shape, dtype = leaf.shape, leaf._np_dtype
+    out = hook(leaf)
+    if out is None or out is leaf:
+        return
+    _fitting(hook, out, leaf, shape, dtype)
+    raise RuntimeError("Tensor post accumulate grad hooks should return None.")
+
+
 def _hooked(hook: Any, slot: Any) -> Taped | None:
     value = tensor_of(slot)
     assert value is not None

@@ -93,7 +93,7 @@ class Generator:
 
     def seed(self) -> int:
         """Seed from the system's entropy; returns the seed."""
-        self.manual_seed(secrets.randbits(53))
+        self.manual_seed(secrets.randbits(64))
         return self._seed
 
     @asks_setting

@@ -19,7 +19,9 @@ from ...core.context.grad_mode import state as grad_state
 from ...core.context.overrides import unseen
 from ...core.context.warned import warn_once
 from ...core.dispatch.host_numbers import HostNumber, plain, settle
+from ...core.dispatch.messages import message
 from ...core.dispatch.operator import composite
+from ...core.tape.nodes import is_differentiable
 from ...core.tensor import memory
 from ...core.tensor.looks import from_storage
 from ...core.tensor.tensor import Tensor, wrap
@@ -295,9 +297,12 @@ def from_file(
 
 @composite(methods=False, asks_arguments=False)
 def asarray(
-    obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
+    obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool | None = None
 ) -> Tensor:
-    """`obj` as a tensor, sharing memory where that is possible (never with copy=True, always with copy=False)."""
+    """`obj` as a tensor, sharing memory where that is possible (never with copy=True, always with copy=False).
+
+    It stays on the tape as `obj` is. With `requires_grad=False` it is off the tape: a leaf itself, where nothing had to be copied.
+    """
     device = devices.asked_device() if device is None else device
     if isinstance(obj, memory.Memory):
         obj, dtype = _from_storage(obj, as_dtype(dtype)), None
@@ -313,11 +318,23 @@ def asarray(
         source: Any = obj if isinstance(obj, Tensor) else from_numpy(obj)
         made = _converted(source, dtype, device)
         if copy is False and made is not source:
-            raise ValueError(f"can't alias tensor with dtype '{source.dtype}' into dtype '{made.dtype}'.")
+            raise ValueError(f"can't alias tensor with dtype '{source.dtype.abbr}' into dtype '{made.dtype.abbr}'.")
         if copy and made is source:
             made = source.clone()
-    made = made if requires_grad or not isinstance(obj, Tensor) or made.requires_grad is False else made.detach()
-    return made.requires_grad_() if requires_grad else made
+    if requires_grad is None and isinstance(obj, Tensor) and obj.requires_grad:
+        warn_once(message("asarray_keeps_grad"))
+        requires_grad = True
+    return _on_tape(made, bool(requires_grad))
+
+
+def _on_tape(made: Tensor, requires_grad: bool) -> Tensor:
+    if requires_grad is made.requires_grad:
+        return made
+    if not requires_grad:
+        return made.requires_grad_(False) if made.is_leaf else made.detach()
+    if not is_differentiable(made._np_dtype):
+        raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
+    return made.requires_grad_()
 
 
 @composite(methods=False, asks_arguments=False)

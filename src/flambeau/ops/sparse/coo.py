@@ -148,22 +148,52 @@ def empty_sparse(shape: tuple[int, ...], dtype: Any, device: Any = None, dense: 
 # --- to and from dense -----------------------------------------------------------------------------------------------
 
 
+def _check_form(input: Tensor, source: str, target: str, blocksize: Any, dense_dim: int | None) -> None:
+    """Raises RuntimeError for arguments that do not go with each other, in the words of `to_sparse`."""
+    of = "dense" if source == "strided" else "sparse_coo" if source == "sparse_coo" else "sparse_compressed"
+    name = "to_sparse" if source == target else f"{of}_to_sparse"
+    blocks = target in ("sparse_bsr", "sparse_bsc")
+    said = (
+        "with blocksize"
+        if blocksize is not None and not blocks
+        else "without blocksize"
+        if blocksize is None and blocks
+        else None
+    )
+    if said is None and dense_dim is not None and source != "strided":
+        said = "with dense_dim"
+    if said is not None:
+        pair = f"{PRINTED.get(source, 'Strided')} to {PRINTED.get(target, 'Strided')}"
+        raise RuntimeError(f"{name}: conversion from {pair} {said} argument given is not supported")
+    if dense_dim is None:
+        return
+    most = input.ndim if target == "sparse_coo" else input.ndim - 2
+    if not 0 <= dense_dim <= most:
+        raise RuntimeError(f"{name}: dense_dim argument must be in [0,{most}] range, but {dense_dim} is given")
+    if target == "sparse_coo" and 0 < dense_dim == input.ndim:
+        raise RuntimeError(f"{name}: dense_dim argument must be !=self.dim() when self.dim()>0")
+
+
 @composite(public=())
 def to_sparse(input: Tensor, sparse_dim: int | None = None, *, layout: Any = None, blocksize: Any = None,
               dense_dim: int | None = None) -> Tensor:  # fmt: skip
-    """The sparse form of a dense tensor: what is not zero, by its first `sparse_dim` dimensions (default: all)."""
-    if layout is not None and layout is not COO:
-        if layout in (formats.sparse_csr, formats.sparse_csc):
-            return getattr(input, f"to_{layout.name}")(dense_dim)
-        if layout in (formats.sparse_bsr, formats.sparse_bsc):
-            if blocksize is None:
-                raise RuntimeError(
-                    f"dense_to_sparse: conversion from {PRINTED[layout_of(input)]} to {PRINTED[layout.name]} without "
-                    "blocksize argument given is not supported"
-                )
-            return getattr(input, f"to_{layout.name}")(blocksize, dense_dim)
-        raise RuntimeError(f"to_sparse: expected a sparse layout, got {layout}")
-    if layout_of(input) not in ("strided", "sparse_coo"):
+    """The sparse form of a tensor: what is not zero, by its first `sparse_dim` dimensions (default: all), or all but `dense_dim`.
+
+    `layout` (default: coordinates) asks for another form, `blocksize` goes with forms of blocks alone.
+    """
+    source, target = layout_of(input), "sparse_coo" if layout is None else layout.name
+    if sparse_dim is None:
+        _check_form(input, source, target, blocksize, dense_dim)
+    elif not (layout is blocksize is dense_dim is None):
+        raise TypeError(
+            "to_sparse() takes 0 positional arguments but 1 was given: sparse_dim goes with no other argument"
+        )
+    if target == "strided":
+        return to_dense(input) if is_sparse(input) else input
+    if target != "sparse_coo":
+        given = () if blocksize is None else (blocksize,)
+        return getattr(input, f"to_{target}")(*given, dense_dim)
+    if source not in ("strided", "sparse_coo"):
         return input.to_sparse_coo()
     if is_sparse(input):
         if sparse_dim is not None and sparse_dim != sparse_dims(input):
@@ -172,7 +202,7 @@ def to_sparse(input: Tensor, sparse_dim: int | None = None, *, layout: Any = Non
                 f"supported: got {sparse_dim}, not {sparse_dims(input)}"
             )
         return input
-    count = input.ndim if sparse_dim is None else sparse_dim
+    count = input.ndim - (dense_dim or 0) if sparse_dim is None else sparse_dim
     if not (1 <= count <= input.ndim or count == input.ndim == 0):
         raise RuntimeError(
             "dense_to_sparse: sparse_dim argument must be in "
