@@ -117,3 +117,27 @@ def test_streams_and_events_of_the_cpu() -> None:
             pass
         with fb.accelerator.device_index(None):
             pass
+
+
+@pytest.mark.filterwarnings("ignore:Sparse")
+def test_narrow_copy_and_reduced_products_of_sparse_tensors() -> None:
+    def cases(library: Any) -> list[Any]:
+        flat = library.tensor([[1.0, 0, 2], [0, 3, 0]])
+        deep = library.arange(16.0).reshape(2, 2, 2, 2).to_sparse(1)
+        dense = library.tensor([[1.0, -2], [3, 4], [-5, 6]])
+
+        def narrowed(of: Any, *place: int) -> Any:
+            found = of.narrow_copy(*place)
+            return found.to_dense().tolist(), found._nnz(), found.sparse_dim()
+
+        places = ((0, 0, 1), (1, 1, 1), (0, 1, 0), (1, 0, 2))
+        made = [said(narrowed, of, *place) for of in (flat.to_sparse(), deep) for place in places]
+        texts = [said(narrowed, flat.to_sparse(), *place) for place in ((-1, 1, 2), (0, -1, 1))]
+        texts.append(said(narrowed, flat.to_sparse_csr(), 0, 0, 1))
+        made += [(kind, text.split(" The range")[0].split(":")[0]) for kind, text in texts]
+        return made + [
+            library.sparse.mm(flat.to_sparse_csr(), dense, how).tolist() for how in ("max", "min", "amax", "mean")
+        ]
+
+    assert cases(fb) == cases(torch)
+    assert fb.masked._ops.amax is fb.masked.amax

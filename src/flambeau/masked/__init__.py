@@ -2,7 +2,7 @@
 
 from ..core.dispatch.help import explain_namespace as _explain
 from . import maskedtensor
-from .functions import (
+from ._ops import (
     amax,
     amin,
     argmax,

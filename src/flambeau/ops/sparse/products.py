@@ -132,6 +132,7 @@ def _linear(input: Tensor, weight: Tensor, bias: Any = None) -> Tensor:
 
 
 def _reduced_product(sparse: Tensor, dense: Tensor, reduce: str) -> Tensor:
+    reduce = {"max": "amax", "min": "amin"}.get(reduce, reduce)
     if reduce not in ("sum", "mean", "amax", "amin"):
         if reduce == "prod":
             raise RuntimeError("sparse_mm_reduce: reduce type of prod has not been enabled.")

@@ -162,6 +162,29 @@ def _select_whole(input: Tensor, dim: int, index: int, shape: list[int]) -> Tens
     return make(held.indices, values_of(input).select(dim - input.ndim, index), shape, True, held.layout)
 
 
+@sparse_form("narrow_copy")
+def _narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
+    if layout_of(input) != "sparse_coo":
+        raise RuntimeError(f"Sparse {layout_of(input)[-3:].upper()} tensors do not have strides: use .to_dense() first")
+    if not 0 <= dim < input.ndim:
+        raise RuntimeError(f"Dimension {dim} out of range. Expecting 0 <= dim < {input.ndim}.")
+    size = input.shape[dim]
+    if start < 0 or length < 0 or start + length > size:
+        raise RuntimeError(
+            f"Invalid range to narrow. range(start, start+length) must be a subset of range(0, {size})."
+            f" The range is ({start}, {start + length})"
+        )
+    held, count = stored(input), sparse_dims(input)
+    shape = [length if d == dim else n for d, n in enumerate(input.shape)]
+    if dim >= count:
+        return make(held.indices, values_of(input).narrow(dim - count + 1, start, length), shape, held.coalesced)
+    indices = host_indices(input)
+    found = np.flatnonzero((indices[dim] >= start) & (indices[dim] < start + length))
+    kept = indices[:, found]
+    kept[dim] -= start
+    return resized(input, kept, values_of(input)[index_tensor(found, input)], shape, held.coalesced)
+
+
 @sparse_form("__getitem__")
 def _getitem(self: Tensor, index: Any) -> Tensor:
     parts = list(index) if isinstance(index, tuple) else [index]
