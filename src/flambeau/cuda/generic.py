@@ -79,7 +79,9 @@ class Stream:
         return hash(self.device)
 
     def __repr__(self) -> str:
-        return f"torch.Stream device_type={self.device.type}, device_index={self.device_index}, stream_id={self.stream_id}"
+        return (
+            f"torch.Stream device_type={self.device.type}, device_index={self.device_index}, stream_id={self.stream_id}"
+        )
 
     def __enter__(self) -> Stream:
         return self

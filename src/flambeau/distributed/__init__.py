@@ -5,7 +5,7 @@ import logging
 import pkgutil
 from typing import TYPE_CHECKING, Any
 
-from ..core.dispatch.help import explain_namespace
+from ..core.dispatch.help import explain_namespace as _explain_namespace
 from ..processes.buckets import GradBucket as GradBucket
 from ..processes.collectives import *
 from ..processes.errors import *
@@ -20,7 +20,10 @@ from ..processes.stores import Store as Store
 from ..processes.stores import TCPStore as TCPStore
 from ._machinery import *
 
-explain_namespace(
+for _name in ("Staged", "chosen", "default_group", "group_named", "group_of_ranks", "is_member"):
+    del globals()[_name]  # which the collectives need of each other
+
+_explain_namespace(
     globals(),
     "torch.distributed",
     homes=("flambeau.processes",),
@@ -30,12 +33,6 @@ explain_namespace(
         "Reducer",
         "record_comm",
         "shrink_group",
-        "Staged",
-        "chosen",
-        "default_group",
-        "group_named",
-        "group_of_ranks",
-        "is_member",
     ),
 )
 log: Any = logging.getLogger(__name__)

@@ -6,7 +6,10 @@ moments. A batch of them is one object; the last dimensions of a value are its e
 
 from typing import TYPE_CHECKING
 
-from ..core.dispatch.help import explain_classes, explain_functions, explain_methods, explain_own_methods
+from ..core.dispatch.help import explain_classes as _explain_classes
+from ..core.dispatch.help import explain_functions as _explain_functions
+from ..core.dispatch.help import explain_methods as _explain_methods
+from ..core.dispatch.help import explain_own_methods as _explain_own_methods
 from . import _cross_divergences, _divergences, constraints, transforms
 from .bernoulli import Bernoulli as Bernoulli
 from .beta import Beta as Beta
@@ -68,7 +71,7 @@ if not TYPE_CHECKING:  # type checkers take every name
     """.split()
     __all__ += transforms.__all__
     _classes = [value for name in __all__ if isinstance(value := globals()[name], type)]
-    explain_classes(_classes, "torch.distributions")
-    explain_own_methods(_classes, "torch.distributions")
-explain_own_methods([constraints.Constraint], "torch.distributions.constraints")
-explain_functions([kl_divergence, register_kl], "torch.distributions")
+    _explain_classes(_classes, "torch.distributions")
+    _explain_own_methods(_classes, "torch.distributions")
+_explain_own_methods([constraints.Constraint], "torch.distributions.constraints")
+_explain_functions([kl_divergence, register_kl], "torch.distributions")

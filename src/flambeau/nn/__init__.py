@@ -15,9 +15,9 @@ from .parameter import UninitializedParameter as UninitializedParameter
 from . import attention, common_types, modules, parallel, parameter, utils  # isort: skip
 from .parallel import DataParallel as DataParallel
 
-from ..core.dispatch.help import explain_classes  # isort: skip
+from ..core.dispatch.help import explain_classes as _explain_classes  # isort: skip
 
-explain_classes([DataParallel], "torch.nn")
+_explain_classes([DataParallel], "torch.nn")
 
 
 def factory_kwargs(kwargs: dict[str, Any] | None) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import numpy as np
 from ..core.context import overrides
 from ..core.context.generator import Generator, draw
 from ..core.context.grad_mode import no_grad
-from ..core.dispatch.help import explain_functions
+from ..core.dispatch.help import explain_functions as _explain_functions
 from ..core.tensor.tensor import Tensor
 from ..ops.making.creation import filled, number_of
 from ..ops.random import factories as draws
@@ -363,7 +363,7 @@ kaiming_normal: Callable[..., Tensor] = _deprecated(kaiming_normal_)
 orthogonal: Callable[..., Tensor] = _deprecated(orthogonal_)
 sparse: Callable[..., Tensor] = _deprecated(sparse_)
 
-explain_functions([globals()[name] for name in __all__], "torch.nn.init")
+_explain_functions([globals()[name] for name in __all__], "torch.nn.init")
 
 
 def _no_grad_uniform_(tensor: Tensor, a: float, b: float, generator: Generator | None = None) -> Tensor:

@@ -1,6 +1,8 @@
 """Optimizers and learning rate schedules."""
 
-from ..core.dispatch.help import explain_classes, explain_methods, explain_own_methods
+from ..core.dispatch.help import explain_classes as _explain_classes
+from ..core.dispatch.help import explain_methods as _explain_methods
+from ..core.dispatch.help import explain_own_methods as _explain_own_methods
 from . import lr_scheduler, swa_utils
 from ._adafactor import Adafactor
 from ._grouped import GroupedOptimizer as _GroupedOptimizer
@@ -26,7 +28,7 @@ __all__ = [
     "Rprop", "SparseAdam", "lr_scheduler", "swa_utils", "swap_in_optimizer_params_and_state",
 ]  # fmt: skip
 
-explain_classes([value for value in globals().values() if isinstance(value, type)], "torch.optim")
+_explain_classes([value for value in globals().values() if isinstance(value, type)], "torch.optim")
 for _cls in (Optimizer, _GroupedOptimizer):  # which has the step of most of them
-    explain_methods(_cls, "torch.optim.Optimizer")
-explain_own_methods([LBFGS], "torch.optim")
+    _explain_methods(_cls, "torch.optim.Optimizer")
+_explain_own_methods([LBFGS], "torch.optim")

@@ -2,7 +2,7 @@
 
 from types import ModuleType
 
-from ...core.dispatch.help import explain_functions
+from ...core.dispatch.help import explain_functions as _explain_functions
 from . import (
     _named_member_accessor,
     clip_grad,
@@ -43,4 +43,4 @@ __all__ = [
     "skip_init", "spectral_norm", "vector_to_parameters", "weight_norm",
 ]  # fmt: skip
 
-explain_functions([it for name in __all__ if not isinstance(it := globals()[name], ModuleType)], "torch.nn.utils")
+_explain_functions([it for name in __all__ if not isinstance(it := globals()[name], ModuleType)], "torch.nn.utils")

@@ -3,7 +3,9 @@
 The arithmetic is plain Python floats in PyTorch's order of operations, so that the rates are PyTorch's to the last bit.
 """
 
-from ...core.dispatch.help import explain_classes, explain_methods, explain_own_methods
+from ...core.dispatch.help import explain_classes as _explain_classes
+from ...core.dispatch.help import explain_methods as _explain_methods
+from ...core.dispatch.help import explain_own_methods as _explain_own_methods
 from .base import LRScheduler, _LRScheduler
 from .combined import ChainedScheduler, SequentialLR, _Several
 from .cycles import CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
@@ -40,9 +42,9 @@ __all__ = [
     "StepLR",
 ]
 
-explain_classes([globals()[_name] for _name in __all__], "torch.optim.lr_scheduler")
+_explain_classes([globals()[_name] for _name in __all__], "torch.optim.lr_scheduler")
 for _cls in (LRScheduler, _Several, _Lambdas):
-    explain_methods(_cls, "torch.optim.lr_scheduler.LRScheduler")
-explain_own_methods([globals()[_name] for _name in __all__], "torch.optim.lr_scheduler")
+    _explain_methods(_cls, "torch.optim.lr_scheduler.LRScheduler")
+_explain_own_methods([globals()[_name] for _name in __all__], "torch.optim.lr_scheduler")
 for _name in __all__:
     globals()[_name].__module__ = __name__  # pickles then have PyTorch's paths

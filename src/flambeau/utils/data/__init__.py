@@ -1,11 +1,19 @@
 """Data sets, samplers and the loader that makes batches of them."""
 
 from flambeau.core.dispatch.help import (
-    explain_classes,
-    explain_functions,
-    explain_methods,
-    explain_namespace,
-    explain_own_methods,
+    explain_classes as _explain_classes,
+)
+from flambeau.core.dispatch.help import (
+    explain_functions as _explain_functions,
+)
+from flambeau.core.dispatch.help import (
+    explain_methods as _explain_methods,
+)
+from flambeau.core.dispatch.help import (
+    explain_namespace as _explain_namespace,
+)
+from flambeau.core.dispatch.help import (
+    explain_own_methods as _explain_own_methods,
 )
 from flambeau.utils.data import _utils, dataloader, datapipes, dataset, distributed, sampler
 from flambeau.utils.data._utils.collate import default_collate as default_collate
@@ -41,7 +49,7 @@ from flambeau.utils.data.sampler import SequentialSampler as SequentialSampler
 from flambeau.utils.data.sampler import SubsetRandomSampler as SubsetRandomSampler
 from flambeau.utils.data.sampler import WeightedRandomSampler as WeightedRandomSampler
 
-explain_classes(
+_explain_classes(
     [
         *(
             BatchSampler,
@@ -57,7 +65,7 @@ explain_classes(
     ],
     "torch.utils.data",
 )
-explain_functions([default_collate, default_convert, get_worker_info, random_split], "torch.utils.data")
-explain_namespace(globals(), "torch.utils.data", homes=("flambeau.utils.data.datapipes",), without=("DFIterDataPipe",))
-explain_methods(IterDataPipe, "torch.utils.data.IterDataPipe")
-explain_own_methods([ConcatDataset, DataChunk, DataLoader, DistributedSampler], "torch.utils.data")
+_explain_functions([default_collate, default_convert, get_worker_info, random_split], "torch.utils.data")
+_explain_namespace(globals(), "torch.utils.data", homes=("flambeau.utils.data.datapipes",), without=("DFIterDataPipe",))
+_explain_methods(IterDataPipe, "torch.utils.data.IterDataPipe")
+_explain_own_methods([ConcatDataset, DataChunk, DataLoader, DistributedSampler], "torch.utils.data")
