@@ -69,6 +69,7 @@ def operator(
     or_number: dict[str, str] | None = None,
     real: str | None = None,
     constant: dict[str, Any] | None = None,
+    room: dict[str, str] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a pure array function as an operator on Tensors. See `docs/design.md` for what the annotations mean.
 
@@ -88,6 +89,8 @@ def operator(
     `real` is what is said of a complex number, if it is to be real among complex tensors, too.
     `constant` are the tensors that PyTorch has no derivative for, each with what an error calls the function if one that requires a
     gradient is refused, or "" if it just gets none; or what gives that for the arrays, or None where there is a derivative.
+    `room` are the number parameters that the tensors' dtype must have room for: the "own" one, or the "wide" one that halves are
+    computed in; followed by the kinds of tensors of which this is asked, if not of all: "reals", "floats" or "inexact" ones.
     `or_number` names, for the place of a tensor, the `Scalar` parameter that a number in that place is given for.
     `direct` is how it is computed for such images without a program (see `directly.py`).
     """
@@ -108,6 +111,7 @@ def operator(
             "or_number": or_number,
             "real": real,
             "constant": constant,
+            "room": room,
         }
         op = Operator(function, promote, returns, grad, space, derivative=derivative, casts=rules_of(autocast), **how)  # type: ignore[arg-type]
         call = lifted(op)
@@ -178,6 +182,12 @@ def _composed(
     takes_out = "out" in names
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     tensors = {p.name: i for i, p in enumerate(parameters.values()) if _is_tensors(p)}
+    if (
+        op := getattr(function, "operator", None)
+    ) is not None:  # a wrapper of an operator: numbers go where it takes them
+        tensors = {p: i for p, i in tensors.items() if i < max(1, op.leading_tensors)}
+    if isinstance(numbers, tuple):
+        tensors = {p: i for p, i in tensors.items() if p not in numbers}
     silent = overrides.silent_after_a_tensor if asks and 0 in tensors.values() else overrides.all_silent
     seen = function if function.__module__.startswith(_MADE_OF_NONE) or name in _NONE_WITHIN else None
     known = Known() if asks else None

@@ -251,7 +251,7 @@ _entr_with_slope = _with_slope(_entr, lambda x, _: -jnp.log(x) - 1)
 entr: Callable[..., Tensor] = _only_special("entr", _entr_with_slope, "`-input * log(input)`, 0 at 0 and -inf below.")
 
 
-@operator(inplace=True, public_inplace=True, public=BOTH)
+@operator(inplace=True, public_inplace=True, public=BOTH, room={"eps": "own floats"})
 def logit(input: Array, eps: float | None = None) -> Array:
     """`log(input / (1 - input))`; with `eps`, `input` is first cut to [eps, 1 - eps]."""
     refuse("logit_cpu", input, COMPLEX)

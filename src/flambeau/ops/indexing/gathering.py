@@ -322,7 +322,7 @@ def _slices(name: str, input: jax.Array, dim: int, index: jax.Array, source: jax
     return axis, _raised(source)
 
 
-@indexed(unless=lambda dim, ndim: _IN_SELF if ndim < 2 else None)
+@indexed(unless=lambda dim, ndim: _IN_SELF if ndim < 2 else None, room={"alpha": "own"})
 def index_add(input: Array, dim: int, index: Array, source: Array, *, alpha: Scalar = 1) -> Array:
     """`input` with `alpha * source`'s slices added to the slices along `dim` that `index` names (repeats add up)."""
     axis, source = _slices("index_add", input, dim, index, source)

@@ -24,6 +24,7 @@ from ...core.context.tracing import is_traced
 from ...core.dispatch.declared import Operator
 from ...core.dispatch.errors import kind_of_tensor
 from ...core.dispatch.host_numbers import HostNumber, as_int
+from ...core.dispatch.limits import cast_number, fitting_number, looks_large
 from ...core.dispatch.operator import Array, Arrays, inplace_form, operator
 from ...core.dispatch.overloads import taken
 from ...core.dispatch.promotion import convert
@@ -31,7 +32,6 @@ from ...core.dispatch.signature import numbers_held
 from ...core.dispatch.sparse_forms import instead
 from ...core.tensor.sparse import SparseOperand
 from ...core.tensor.tensor import Tensor, from_host
-from ..making.constants import cast_number
 from ..making.creation import tensor
 from ..shape.views import sliced
 from ..support.checks import refuse_outside
@@ -391,7 +391,7 @@ def _getitem(self: Tensor, key: Any) -> Tensor:
 
 
 def _value(x: Tensor, value: Any) -> Any:
-    if isinstance(value, Tensor) or (type(value) is float and x._np_dtype.kind == "f"):
+    if isinstance(value, Tensor) or (type(value) is float and x._np_dtype.kind == "f" and not looks_large(value)):
         return value
     if isinstance(value, HostNumber):
         if x.dtype.is_floating_point or (x._np_dtype == np.int64 and type(value.plain) is int):
@@ -405,6 +405,8 @@ def _value(x: Tensor, value: Any) -> Any:
             return cast_number(value, dtype).item()
         if type(value) is complex and dtype.kind != "c":
             cast_number(value, dtype)  # which refuses an imaginary part
+        if looks_large(value) and dtype.itemsize > 2:  # halves take what becomes infinite
+            fitting_number(value, dtype)
         return value
     if isinstance(value, (np.ndarray, np.generic, list, tuple)):
         if isinstance(value, (list, tuple)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -116,7 +117,12 @@ def cdist(
     return distance(differences, float(p))
 
 
-@operator(inplace=True, autocast={"cuda": "float32"}, real="maxnorm must be real-valued")
+def _check_maxnorm(input: Any, p: float, dim: int, maxnorm: Any) -> None:
+    if isinstance(maxnorm, (int, float)) and maxnorm < 0:
+        raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm:g}")
+
+
+@operator(inplace=True, autocast={"cuda": "float32"}, real="maxnorm must be real-valued", options=_check_maxnorm)
 def renorm(input: Array, p: Static[float], dim: int, maxnorm: Scalar) -> Array:
     """Every slice along `dim` whose `p`-norm is above `maxnorm`, scaled down to it."""
     if p <= 0:
