@@ -25,7 +25,7 @@ from .directly import Form
 from .misfits import Known
 from .promotion import fit
 from .publishing import _attach, _publish, namespaces
-from .signature import FLOAT, by_their_names, kind_of, not_a_tensor
+from .signature import FLOAT, by_their_names, kind_of, not_a_tensor, spread_out, spread_parameter
 from .sparse_forms import instead
 
 # Annotations of array functions' parameters: see docs/design.md. They are read as text.
@@ -180,6 +180,7 @@ def _composed(
     parameters = inspect.signature(function).parameters
     names = frozenset(parameters)
     takes_out = "out" in names
+    spread = spread_parameter(parameters.values())
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     tensors = {p.name: i for i, p in enumerate(parameters.values()) if _is_tensors(p)}
     if (
@@ -209,6 +210,8 @@ def _composed(
                 return into_out(call, args, kwargs)
             if not open_ended and not names.issuperset(kwargs):
                 kwargs = by_their_names(kwargs, names)
+            if spread in kwargs:
+                args, kwargs = spread_out(spread, names, args, kwargs)
         try:
             return function(*args, **kwargs) if known is None else known.run(call, function, args, kwargs)
         except SparseOperand as error:

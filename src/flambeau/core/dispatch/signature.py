@@ -394,6 +394,23 @@ def by_their_names(kwargs: dict[str, Any], names: Container[str]) -> dict[str, A
     return {SYNONYMS[k] if k not in names and SYNONYMS.get(k) in names else k: v for k, v in kwargs.items()}
 
 
+def spread_parameter(parameters: Iterable[inspect.Parameter]) -> str | None:
+    """The parameter whose values may come one by one (`*size`): by its name they come as one list."""
+    return next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
+
+
+def spread_out(
+    spread: str, parameters: Iterable[str], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments with that of the `spread` parameter in its place, and those before it; as they are if there are some there."""
+    before = list(parameters)
+    before = before[: before.index(spread)]
+    if len(args) > len(before) or any(name not in kwargs for name in before[len(args) :]):
+        return args, kwargs
+    moved = (*before[len(args) :], spread)
+    return (*args, *(kwargs[name] for name in moved)), {k: v for k, v in kwargs.items() if k not in moved}
+
+
 def unpack(signature: Signature, key: tuple[Any, ...], flat: tuple[Any, ...]) -> tuple[list[Any], list[int], list[int]]:
     """Full argument values; which of the flat ones are tensors' (for promotion), which scalars'."""
     values: list[Any] = []

@@ -52,6 +52,8 @@ def _as_index(item: Any) -> Any:
         raise TypeError(_INDEX_KINDS.format(type(item).__name__)) from None
     if array.size == 0 and array.dtype.kind == "f":
         array = array.astype(np.int64)
+    if array.dtype.kind == "i":
+        array = array.astype(np.int64, copy=False)
     if array.dtype.kind not in "bui":
         raise IndexError(f"tensors used as indices must be long, int, byte or bool tensors (got {array.dtype})")
     return from_host(array)
@@ -150,7 +152,7 @@ def _parse(x: Tensor, key: Any) -> tuple[Geometry, list[tuple[int, Any]], str]:
             advanced.append((dim, from_host(np.asarray([bool(item)]))))
             dim += 1
         else:
-            if item._np_dtype.kind not in "bui":
+            if item._np_dtype.kind not in "bu" and item._np_dtype.name not in ("int64", "int32"):
                 raise IndexError(f"tensors used as indices must be long, int, byte or bool tensors, got {item.dtype}")
             advanced.append((dim, item))
             takes = item.ndim if kind == _MASK else 1
@@ -411,6 +413,8 @@ def _value(x: Tensor, value: Any) -> Any:
     if isinstance(value, (np.ndarray, np.generic, list, tuple)):
         if isinstance(value, (list, tuple)):
             raise TypeError(f"can't assign a {type(value).__name__} to a {x.type()} (make it a tensor first)")
+        if not isinstance(value, np.integer):
+            raise TypeError(f"can't assign a numpy.{type(value).__name__} to a {x.type()} (make it a tensor first)")
         return from_host(np.array(value))
     raise TypeError(f"can't assign a {type(value).__name__} to a {x.type()}")
 

@@ -12,6 +12,7 @@ import numpy as np
 from ...core.array import devices, dtypes, geometry
 from ...core.array.devices import lend
 from ...core.array.formats import channels_last, channels_last_3d, contiguous_format
+from ...core.array.geometry import Geometry
 from ...core.array.meta import MetaArray, is_meta
 from ...core.array.printing import format_tensor
 from ...core.array.size import normalized_dim
@@ -444,8 +445,10 @@ def _looking_at(self: Tensor, seen: Tensor, source: Any) -> Tensor:
 Tensor.set_ = _set  # type: ignore[attr-defined]
 
 
-def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
+def resize_(self: Tensor, *sizes: Any, size: Any = None, memory_format: Any = None) -> Tensor:
     """Another shape over the same storage, which grows (with zeros) if it must."""
+    if size is not None and not sizes:
+        sizes = (size,)
     if not sizes:
         raise TypeError('resize_() missing 1 required positional arguments: "size"')
     given = sizes[0] if len(sizes) == 1 and not hasattr(sizes[0], "__index__") else sizes
@@ -557,8 +560,23 @@ for _query in ("is_floating_point", "is_complex", "is_signed"):
 # --- as text ---------------------------------------------------------------------------------------------------------
 
 
+_MANY = 2**20
+
+
+def _values_to_show(self: Tensor) -> Any:
+    """The tensor's array; of a large one whose places share elements (`expand`) a look at its memory, which is not written out."""
+    look = self._view
+    if isinstance(look, Geometry) and look.numel > _MANY and look.bits is None and not grad_state.transforms:
+        memory = self._storage.value
+        if isinstance(memory, jax.Array) and not isinstance(memory, jax.core.Tracer) and memory.size < look.numel:
+            flat = np.asarray(memory).reshape(-1)[look.offset :]
+            steps = [step * flat.itemsize for step in look.strides]
+            return np.lib.stride_tricks.as_strided(flat, look.shape, steps, writeable=False)
+    return self._array
+
+
 def _repr(self: Tensor, *, tensor_contents: Any = None) -> str:
-    array = self._array
+    array = _values_to_show(self)
     name = None
     edge = self._tape_edge()
     node = self.grad_fn
