@@ -15,7 +15,7 @@ from jax.scipy import special as jsp
 
 from ...core.dispatch.operator import Array, operator
 from ...core.tensor.tensor import Tensor
-from ..support.checks import BOOL, COMPLEX, INTEGER, inexact, refuse, require_floating
+from ..support.checks import BOOL, COMPLEX, INTEGER, category, inexact, refuse, require_floating
 from ..support.declare import alias, unary
 from .elementary import BOTH
 
@@ -150,6 +150,8 @@ def mvlgamma(input: Array, p: int) -> Array:
     """The logarithm of the multivariate gamma function of dimension `p`, which must be at least 1."""
     if p < 1:
         raise RuntimeError("p has to be greater than or equal to 1")
+    if category(input) == BOOL:
+        raise RuntimeError("The input tensor may not be a boolean tensor.")
     x = inexact(input)
     constant = p * (p - 1) / 4 * math.log(math.pi)
     return sum((_lgamma(x - j / 2) for j in range(p)), jnp.full_like(x, constant))

@@ -343,9 +343,7 @@ def index_reduce(
     if reduce not in ("prod", "mean", "amax", "amin"):
         raise RuntimeError(f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}.")
     axis, source = _slices("index_reduce", input, dim, index, source)
-    refuse("index_func_", input, BOOL)
-    if reduce in ("amax", "amin"):
-        refuse({"amax": "maximum_cpu", "amin": "minimum_cpu"}[reduce], input, COMPLEX)
+    refuse("index_func_", input, BOOL, COMPLEX)
     whole = index.reshape([-1 if i == axis else 1 for i in range(source.ndim)])
     where = _places(jnp.broadcast_to(whole, source.shape), axis)
     return _reduce_at(_raised(input), source, where, reduce, include_self).reshape(input.shape)

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...core.array.dtypes import FLOAT
+from ...core.array.dtypes import COMPLEX, FLOAT
 from ...core.dispatch.operator import _publish
 from ...core.tensor.tensor import Tensor
-from ..support.checks import category, demand, type_name
+from ..support.checks import category, demand, require_floating, type_name
 
 LINALG = ("linalg",)
 
@@ -35,10 +35,10 @@ def floating(name: str, *arrays: jax.Array) -> None:
             raise RuntimeError(f"{name}: Expected a {INEXACT} tensor as input. Got {type_name(array)}")
 
 
-def matrices(name: str, array: jax.Array, square: bool = True, kernel: str | None = None) -> None:
+def matrices(name: str, array: jax.Array, square: bool = True, kernel: str | None = None, whole: bool = False) -> None:
     """Raise RuntimeError unless the last two dimensions hold (square) matrices of floating point numbers.
 
-    With a `kernel`, NotImplementedError in its name for numbers of two bytes.
+    With a `kernel`, NotImplementedError in its name for numbers of two bytes, and if `whole`, for integers and bools.
     """
     if array.ndim < 2:
         raise RuntimeError(f"{name}: The input tensor A must have at least 2 dimensions.")
@@ -47,6 +47,8 @@ def matrices(name: str, array: jax.Array, square: bool = True, kernel: str | Non
             f"{name}: A must be batches of square matrices, "
             f"but they are {array.shape[-2]} by {array.shape[-1]} matrices"
         )
+    if whole and kernel is not None:
+        require_floating(kernel, array, most=COMPLEX)
     floating(name, array)
     if kernel is not None:
         full_precision(name, array, kernel)

@@ -19,7 +19,7 @@ from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, Arrays, Scalar, _attach, composite, operator
 from ...core.tensor.tensor import Tensor
 from ...native.product import product
-from ..support.checks import category, normalized_dim, scalar_name, summed_dtype, type_name
+from ..support.checks import category, normalized_dim, refuse, scalar_name, summed_dtype, type_name
 from ..support.declare import alias
 
 # of products that are no product of two matrices
@@ -411,6 +411,7 @@ def _tensordot(a: Array, b: Array, axes: tuple[tuple[int, ...], tuple[int, ...]]
                 f"contracted dimensions need to match, but first has size {a.shape[i]} in dim {i} and second has size "
                 f"{b.shape[j]} in dim {j}"
             )
+    refuse("dot" if a.ndim == b.ndim == len(left) else "addmm_impl_cpu_", a, BOOL)
     _same_dtype(a, b)
     for i, j in zip(left, right, strict=True):  # a size of 1 stands for any: sum the other one first
         if a.shape[i] != b.shape[j]:
