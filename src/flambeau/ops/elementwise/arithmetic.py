@@ -282,7 +282,9 @@ def _remainder(input: Array, other: Array) -> Array:
     if category(input) == INTEGER:
         return jnp.remainder(input, other)
     left = functions.rem(input, other)
-    return jnp.where((left != 0) & ((other < 0) != (left < 0)), left + other, left)
+    left = jnp.where((left != 0) & ((other < 0) != (left < 0)), left + other, left)
+    endless = jnp.isinf(input)  # along an infinite quotient the divisor's slope is nan
+    return jnp.where(endless, input + jnp.where(endless, other, 0) * jnp.nan, left)
 
 
 @operator(promote="common", public=(), methods=False, grad=named_by_numbers("Fmod", 1, 0))
