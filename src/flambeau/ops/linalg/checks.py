@@ -92,15 +92,20 @@ def zero_pivot(both: jax.Array) -> jax.Array:
 def demand_success(info: Tensor, text: str, kind: type[Exception] = LinAlgError) -> None:
     """Raise if a code is not 0. The text may name `{batch}`, the element of a batch, in words, and the `{code}`."""
 
-    def look(codes: Any) -> tuple[Any, Any]:  # under `vmap` those of all samples, which have places then
-        places = np.arange(codes.size).reshape(codes.shape) + min(codes.ndim, 1)
+    batched = info.ndim > 0
+
+    def look(codes: Any) -> tuple[Any, Any]:
+        places = np.arange(codes.size).reshape(codes.shape)
         return codes != 0, places * 2**32 + codes
+
+    def in_batch(place: int, value: int) -> Exception:
+        return kind(text.format(batch=f"(Batch element {place}): ", code=value % 2**32))
 
     def error(value: int) -> Exception:
         place, code = divmod(value, 2**32)
-        return kind(text.format(batch=f"(Batch element {place - 1}): " if place else "", code=code))
+        return in_batch(place, code) if batched else kind(text.format(batch="", code=code))
 
-    demand(look, error, info)
+    demand(look, error, info, among=in_batch)
 
 
 def demand_regular(info: Tensor, name: str) -> None:

@@ -279,14 +279,14 @@ def normal(
     except ValueError:
         raise RuntimeError(broadcast_clash([np.shape(v) for v in values])) from None
 
-    def noise(n: int, target: np.dtype) -> np.ndarray:
+    def drawn(n: int, target: np.dtype) -> np.ndarray:
         if target.kind != "c":
             return draw("normal", generator, n, target)
         both = draw("normal", generator, 2 * n, np.dtype(f"f{target.itemsize // 2}")).view(target)
         return both * target.type(math.sqrt(0.5))  # which has the variance in both parts together
 
     def fill(target: np.dtype) -> np.ndarray:
-        made = noise(math.prod(shape), target).reshape(shape)
+        made = drawn(math.prod(shape), target).reshape(shape)
         made *= np.asarray(values[1]).astype(target)
         made += np.asarray(values[0]).astype(target)
         return made
