@@ -180,7 +180,7 @@ def median(
 def _whole_median(values: Tensor, mask: Tensor, dim: int, keepdim: bool) -> Tensor:
     """Of whole numbers: the lower median of those that are kept, which stand first where the others are sorted behind them."""
     if not bool(mask.any(dim).all()):
-        raise ValueError("masked median of whole numbers needs one in each row that the mask keeps")
+        raise ValueError(message("masked_median_of_nothing"))
     order = _kept(values.long(), mask, _extreme(dtypes.int64, 1)).sort(dim).values
     middle = (mask.sum(dim, keepdim=True) - 1) // 2
     found = order.gather(dim, middle).to(values.dtype)

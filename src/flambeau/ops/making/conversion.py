@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -445,7 +446,7 @@ def _looking_at(self: Tensor, seen: Tensor, source: Any) -> Tensor:
 Tensor.set_ = _set  # type: ignore[attr-defined]
 
 
-def resize_(self: Tensor, *sizes: Any, size: Any = None, memory_format: Any = None) -> Tensor:
+def resize_(self: Tensor, *sizes: Any, size: Sequence[int] | None = None, memory_format: Any = None) -> Tensor:
     """Another shape over the same storage, which grows (with zeros) if it must."""
     if size is not None and not sizes:
         sizes = (size,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -128,7 +129,7 @@ def _view_dtype(g: Geometry, held: np.dtype, target: np.dtype) -> Geometry:
     return Geometry(shape, (*(s // ratio for s in g.strides[:-1]), 1), g.offset // ratio, target)
 
 
-def _view(self: Tensor, *shape: Any, dtype: Any = None, size: Any = None) -> Tensor:
+def _view(self: Tensor, *shape: Any, dtype: Any = None, size: Sequence[int] | None = None) -> Tensor:
     """The same elements with another shape, or with their bits read as another dtype."""
     if size is not None:
         if shape or dtype is not None or not isinstance(size, (tuple, list)):
