@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -446,10 +447,8 @@ def _looking_at(self: Tensor, seen: Tensor, source: Any) -> Tensor:
 Tensor.set_ = _set  # type: ignore[attr-defined]
 
 
-def resize_(self: Tensor, *sizes: Any, size: Sequence[int] | None = None, memory_format: Any = None) -> Tensor:
+def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     """Another shape over the same storage, which grows (with zeros) if it must."""
-    if size is not None and not sizes:
-        sizes = (size,)
     if not sizes:
         raise TypeError('resize_() missing 1 required positional arguments: "size"')
     given = sizes[0] if len(sizes) == 1 and not hasattr(sizes[0], "__index__") else sizes
@@ -462,6 +461,19 @@ def resize_(self: Tensor, *sizes: Any, size: Sequence[int] | None = None, memory
                 f'{type(size).__name__}"'
             )
     return _in_format(_reshaped(self, tuple(map(int, given))), memory_format)
+
+
+def _by_name(resize: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    @functools.wraps(resize)
+    def call(self: Tensor, *sizes: Any, **named: Any) -> Tensor:
+        if not sizes and "size" in named:
+            sizes = (named.pop("size"),)
+        return resize(self, *sizes, **named)
+
+    return call
+
+
+resize_: Callable[..., Tensor] = _by_name(resize_)  # type: ignore[no-redef]
 
 
 def resize_as_(self: Tensor, other: Tensor, memory_format: Any = None) -> Tensor:
