@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch._tensor_str import printoptions as torch_printoptions
 
+import flambeau as fb
 from flambeau.core.array import dtypes, printing
 from support.properties import examples
 
@@ -160,3 +161,10 @@ def test_device_and_name_stand_where_pytorch_puts_them():
 def test_a_large_array_is_not_read_whole():
     huge = np.broadcast_to(np.float32(1.5), (10**6, 10**6))
     assert printing.format_tensor(huge, dtypes.float32).count("1.5000") == 36
+
+
+@pytest.mark.parametrize("shape", [(2**40,), (2**20, 2**20), (3, 2**30)])
+def test_large_tensors_that_share_elements_are_not_written_out(shape) -> None:
+    assert repr(fb.ones(1).expand(shape)) == repr(torch.ones(1).expand(shape))
+    column, theirs = (t.arange(6.0)[::2][1:, None].expand(2, 2**30) for t in (fb, torch))
+    assert repr(column) == repr(theirs)

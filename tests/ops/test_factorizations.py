@@ -101,3 +101,22 @@ def test_lobpcg() -> None:
     check("torch.lobpcg(A, k=2)", VALUES)
     with pytest.raises(NotImplementedError, match="tracker"):
         fb.lobpcg(to_flambeau(a), tracker=print)
+
+
+SINGULAR = [
+    lambda t: t.vmap(t.linalg.cholesky)(t.stack([t.eye(2), -t.eye(2)])),
+    lambda t: t.vmap(t.linalg.inv)(t.stack([t.eye(2), t.zeros(2, 2)])),
+    lambda t: t.vmap(lambda a: t.linalg.solve(a, t.ones(2)))(t.stack([t.eye(2), t.zeros(2, 2)])),
+    lambda t: t.linalg.inv(t.stack([t.eye(2), t.zeros(2, 2)])),
+    lambda t: t.linalg.inv(t.zeros(2, 2)),
+]
+
+
+@pytest.mark.parametrize("code", SINGULAR)
+def test_the_element_of_a_batch_is_told_under_vmap_too(code) -> None:
+    texts = []
+    for t in (fb, torch):
+        with pytest.raises(t.linalg.LinAlgError) as error:
+            code(t)
+        texts.append(str(error.value))
+    assert texts[0] == texts[1]

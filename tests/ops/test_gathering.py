@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flambeau as fb
+from support.programs import agree as programs_agree
 from support.properties import examples
 from support.rows import agree, refuse
 
@@ -178,3 +179,23 @@ def test_values_put_twice_in_one_place_get_its_gradient(place):
         return loss.item(), x.grad.tolist(), v.grad.tolist()
 
     assert run(fb) == run(fb, compiled=True) == run(torch)
+
+
+INDICES = [
+    lambda t: t.ones(4)[t.tensor([0], dtype=t.int8)],
+    lambda t: t.ones(4)[t.tensor([[0, 1]], dtype=t.int16)],
+    lambda t: t.ones(4).__setitem__(t.tensor([0], dtype=t.int8), 2),
+    lambda t: t.ones(4)[t.tensor([0], dtype=t.int32)],
+    lambda t: t.ones(4)[t.tensor(1, dtype=t.int8)],
+    lambda t: t.ones(4)[np.array([0, 3], np.int8)],
+    lambda t: t.ones(2, 4).__setitem__(0, np.ones(4)),
+    lambda t: t.ones(4).__setitem__(0, np.float32(3)),
+    lambda t: t.ones(4).__setitem__(t.tensor([True, False, True, False]), np.ones(2)),
+    lambda t: t.ones(4).__setitem__(0, np.int64(3)),
+    lambda t: t.ones(4).__setitem__(0, np.float64(3)),
+]
+
+
+@pytest.mark.parametrize("code", INDICES)
+def test_kinds_of_indices_and_values(code) -> None:
+    programs_agree(code, words=None)

@@ -259,3 +259,8 @@ def test_ties_and_nan(values: list[float], name: str) -> None:
     x = torch.tensor(values).reshape(2, 2)
     same(getattr(fb, name)(to_flambeau(x), 1), getattr(torch, name)(x, 1))
     same(getattr(fb, name)(to_flambeau(x)), getattr(torch, name)(x))
+
+
+def test_histc_has_no_derivative() -> None:
+    assert not fb.histc(fb.ones(3, requires_grad=True), 3).requires_grad
+    assert not torch.histc(torch.ones(3, requires_grad=True), 3).requires_grad

@@ -36,6 +36,10 @@ t(1+1j), t(1+2j)
 True, False
 t(1.), 1.0
 np.ones(2), np.zeros(2)
+np.float32(1), 1.
+1., np.float32(1.5)
+np.int64(1), 1.
+1, np.int64(1)
 np.ones(2), t([1., 1.])
 t([1., 2.]).to_sparse(), t([1., 3.]).to_sparse()
 t([1., 2.]).to_sparse(), t([1., 0.]).to_sparse()

@@ -19,6 +19,7 @@ from ..ops.elementwise.arithmetic import logaddexp as _logaddexp
 from ..ops.indexing.masking import where
 from ..ops.linalg.norms import vector_norm
 from ..ops.making.constants import full, ones_like
+from ..ops.support.checks import refuse_masks
 from ._sparse import check_strided, reduce_sparse
 from .maskedtensor.core import is_masked_tensor
 
@@ -169,11 +170,21 @@ def median(
     if mask is None:
         return values.nanmedian(dim, keepdim=bool(keepdim)).values
     if values.dtype.category < dtypes.FLOAT:
-        raise NotImplementedError("masked median doesn't support integer inputs that a mask leaves out of; cast them")
+        return _whole_median(values, mask, dim, bool(keepdim))
     if bool(values.isnan().any()):
         raise ValueError("masked median expects no fully masked out rows if grad is requested, and no nan in the input")
     made = _kept(values, mask, math.nan).nanmedian(dim, keepdim=bool(keepdim)).values
     return made
+
+
+def _whole_median(values: Tensor, mask: Tensor, dim: int, keepdim: bool) -> Tensor:
+    """Of whole numbers: the lower median of those that are kept, which stand first where the others are sorted behind them."""
+    if not bool(mask.any(dim).all()):
+        raise ValueError(message("masked_median_of_nothing"))
+    order = _kept(values.long(), mask, _extreme(dtypes.int64, 1)).sort(dim).values
+    middle = (mask.sum(dim, keepdim=True) - 1) // 2
+    found = order.gather(dim, middle).to(values.dtype)
+    return found if keepdim else found.squeeze(dim)
 
 
 def norm(
@@ -204,6 +215,8 @@ def _spread(
         raise RuntimeError(f"Only one of unbiased and correction may be given, got {unbiased} and {correction}")
     less = float(unbiased) if unbiased is not None else 1.0 if correction is None else correction
     values, mask = _parts("std/var", input, mask)
+    if dtype is None and values.dtype is dtypes.bool:
+        refuse_masks(True, 1)
     axes, keepdim = _axes(values, dim), bool(keepdim)
     if dtype is None and values.dtype.category < dtypes.FLOAT:
         dtype = dtypes.float32

@@ -118,6 +118,7 @@ class _Comparison(NamedTuple):
         return self.rtol, self.atol
 
     def _numbers(self, a: Any, e: Any, where: str) -> None:
+        a, e = (v.item() if isinstance(v, np.generic) else v for v in (a, e))
         if self.check_dtype and type(a) is not type(e):
             self.fail(f"The (d)types do not match: {type(a)} != {type(e)}.", where)
         relative, absolute = self._limits(_of_number(a), _of_number(e))

@@ -43,19 +43,27 @@ def on_host(tensor: Any) -> np.ndarray | None:
     return np.asarray(array) if device.platform == "cpu" else None
 
 
-def demand(look: Look, error: Callable[[int], Exception], *tensors: Tensor) -> None:
+def demand(
+    look: Look,
+    error: Callable[[int], Exception],
+    *tensors: Tensor,
+    among: Callable[[int, int], Exception] | None = None,
+) -> None:
     """Raise `error(value)` if `look` finds something bad among the values of these tensors; in a program, at each call.
 
     `look(*arrays)` gives bools and integers of one shape: where something is bad, and a number that tells about it (an
     index, the place of a matrix). The first one counts. It has to work on NumPy's arrays and on traced ones. Values that
     are on another device than the CPU, or in a trace that is not a compiled function's, are not looked at. Of those that are
-    cut over processes each looks at its own, and all raise the same.
+    cut over processes each looks at its own, and all raise the same. `among(place, value)` is the error where samples are mapped:
+    with the place among those of all.
     """
     if not all(isinstance(tensor, Tensor) for tensor in tensors):
         return  # the operator itself refuses it
     arrays = [tensor._array for tensor in tensors]
     if any(isinstance(array, jax.core.Tracer) for array in arrays):
         bad, value = _outside(*look(*arrays))
+        if among is not None and not isinstance(bad, jax.core.Tracer) and np.ndim(bad) and bad.any():
+            raise among(int(np.flatnonzero(bad)[0]), int(np.broadcast_to(value, np.shape(bad))[bad].flat[0]))
         if isinstance(bad, jax.core.Tracer):
             if state.trace is not None and bad._trace is state.trace.level and bad.size:
                 state.trace.demands.add(*first(bad, value), error)

@@ -44,6 +44,7 @@ class Operator:
         or_number: dict[str, str] | None = None,
         real: str | None = None,
         constant: dict[str, Any] | None = None,
+        room: dict[str, str] | None = None,
     ):
         self.function = function
         self.check = check
@@ -53,7 +54,9 @@ class Operator:
         named = space + self.name
         self.space = space
         self.promote = promote
-        self.signature: Signature = Signature(function, options, between, exact, or_number)
+        self.signature: Signature = Signature(
+            function, options, between, exact, or_number, room, whole, promote is not None
+        )
         self.returns: Any | None = return_type(named, returns) if returns else None
         self.grad: Any = grad or camel(self.name) + "Backward0"
         self.derivative = derivative

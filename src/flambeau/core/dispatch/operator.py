@@ -25,7 +25,7 @@ from .directly import Form
 from .misfits import Known
 from .promotion import fit
 from .publishing import _attach, _publish, namespaces
-from .signature import FLOAT, by_their_names, kind_of, not_a_tensor
+from .signature import FLOAT, by_their_names, kind_of, not_a_tensor, spread_out, spread_parameter
 from .sparse_forms import instead
 
 # Annotations of array functions' parameters: see docs/design.md. They are read as text.
@@ -69,6 +69,7 @@ def operator(
     or_number: dict[str, str] | None = None,
     real: str | None = None,
     constant: dict[str, Any] | None = None,
+    room: dict[str, str] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a pure array function as an operator on Tensors. See `docs/design.md` for what the annotations mean.
 
@@ -88,6 +89,8 @@ def operator(
     `real` is what is said of a complex number, if it is to be real among complex tensors, too.
     `constant` are the tensors that PyTorch has no derivative for, each with what an error calls the function if one that requires a
     gradient is refused, or "" if it just gets none; or what gives that for the arrays, or None where there is a derivative.
+    `room` are the number parameters that the tensors' dtype must have room for: the "own" one, or the "wide" one that halves are
+    computed in; followed by the kinds of tensors of which this is asked, if not of all: "reals", "floats" or "inexact" ones.
     `or_number` names, for the place of a tensor, the `Scalar` parameter that a number in that place is given for.
     `direct` is how it is computed for such images without a program (see `directly.py`).
     """
@@ -108,6 +111,7 @@ def operator(
             "or_number": or_number,
             "real": real,
             "constant": constant,
+            "room": room,
         }
         op = Operator(function, promote, returns, grad, space, derivative=derivative, casts=rules_of(autocast), **how)  # type: ignore[arg-type]
         call = lifted(op)
@@ -176,8 +180,15 @@ def _composed(
     parameters = inspect.signature(function).parameters
     names = frozenset(parameters)
     takes_out = "out" in names
+    spread = spread_parameter(parameters.values())
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     tensors = {p.name: i for i, p in enumerate(parameters.values()) if _is_tensors(p)}
+    if (
+        op := getattr(function, "operator", None)
+    ) is not None:  # a wrapper of an operator: numbers go where it takes them
+        tensors = {p: i for p, i in tensors.items() if i < max(1, op.leading_tensors)}
+    if isinstance(numbers, tuple):
+        tensors = {p: i for p, i in tensors.items() if p not in numbers}
     silent = overrides.silent_after_a_tensor if asks and 0 in tensors.values() else overrides.all_silent
     seen = function if function.__module__.startswith(_MADE_OF_NONE) or name in _NONE_WITHIN else None
     known = Known() if asks else None
@@ -199,6 +210,8 @@ def _composed(
                 return into_out(call, args, kwargs)
             if not open_ended and not names.issuperset(kwargs):
                 kwargs = by_their_names(kwargs, names)
+            if spread in kwargs:
+                args, kwargs = spread_out(spread, names, args, kwargs)
         try:
             return function(*args, **kwargs) if known is None else known.run(call, function, args, kwargs)
         except SparseOperand as error:

@@ -17,6 +17,7 @@ from ..context.grad_mode import state as grad_state
 from ..context.overrides import Overridden, has_say
 from ..tensor.tensor import Tensor
 from .host_numbers import HostNumber
+from .limits import looks_large, refuse_beyond
 
 ARRAY, ARRAYS, SCALAR, FLOAT, STATIC, VARARGS = range(6)
 
@@ -158,11 +159,17 @@ class Signature:
         between: tuple[str, ...] = (),
         exact: tuple[str, ...] = (),
         or_number: dict[str, str] | None = None,
+        room: dict[str, str] | None = None,
+        whole: tuple[str, ...] = (),
+        promotes: bool = False,
     ):
         self.signature: Signature = inspect.signature(function)  # type: ignore[assignment]
         self.options = options
         self.between = between
         self.exact = exact
+        self.room = room or {}
+        self.whole = (*whole, *exact)
+        self.promotes = promotes
         self.parameters: Any = list(self.signature.parameters.values())  # type: ignore[has-type]
         self.kinds: list[int] = [kind_of(p) for p in self.parameters]
         self.names: list[str] = [p.name for p in self.parameters]
@@ -176,6 +183,7 @@ class Signature:
         self.varargs: int | None = self.kinds.index(VARARGS) if VARARGS in self.kinds else None
         if self.varargs is not None:
             self.positional: int = self.varargs  # type: ignore[no-redef]
+        self.bounds_tensors: bool = any(self.kinds[self.index[name]] == ARRAY for name in self.room)
         # calls with nothing but positional tensors need no binding: their keys, by the number of arguments
         self.quick: dict[int, Any] = {}
         self.optional: bool = any(p.annotation == "Array | None" for p in self.parameters)
@@ -184,7 +192,7 @@ class Signature:
             kind == ARRAY and not none for kind, none in zip(self.kinds[:-1], self.takes_none[:-1], strict=True)
         )
         for count in range(1, len(self.kinds) + 1 if self.varargs is None else 1):
-            if count > self.positional or self.kinds[count - 1] != ARRAY:
+            if count > self.positional or self.kinds[count - 1] != ARRAY or self.bounds_tensors:
                 break
             if MISSING not in self.defaults[count:]:
                 self.quick[count] = (ARRAY,) * count + tuple(static_key(d) for d in self.defaults[count:])
@@ -197,11 +205,12 @@ class Signature:
             values = [*args, *self.defaults[len(args) :]]
         dynamic: list[Any] = []
         key_parts: list[Any] = []
-        unusual = False
+        unusual = large = False
         for i, (kind, value) in enumerate(zip(self.kinds, values, strict=True)):
             if value is MISSING:
                 raise TypeError(f"{name}() missing 1 required positional argument: '{self.names[i]}'")
             if kind == ARRAY:
+                large = large or (self.bounds_tensors and self.names[i] in self.room and looks_large(value))
                 if value is None:
                     if not self.takes_none[i]:
                         raise not_a_tensor(name, self.names[i], i + 1, None)
@@ -219,17 +228,21 @@ class Signature:
                 unusual = True
                 values[i], part = self._bind_float(name, i, value, dynamic)
                 key_parts.append(part)
+                large = large or looks_large(values[i])
             elif _same(value, self.defaults[i]):
                 key_parts.append(static_key(value))
             else:
                 if not isinstance(value, (numbers.Number, Tensor, np.generic)):
                     raise TypeError(f"{name}(): argument '{self.names[i]}' must be Number, not {type(value).__name__}")
                 if type(value) is complex and not value.imag and self.names[i] not in self.exact:
-                    value = value.real
+                    value = values[i] = value.real
+                unusual, large = True, large or looks_large(value)
                 dynamic.append(value)
                 key_parts.append(SCALAR)
         if unusual and self.options is not None:
             self.options(*values)
+        if large and self.room:
+            refuse_beyond(self.room, self.whole, dict(zip(self.names, values, strict=True)), self.promotes)
         return dynamic, tuple(key_parts)
 
     def _by_parameter(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
@@ -379,6 +392,23 @@ SYNONYMS = {"axis": "dim", "x": "input", "x1": "input", "x2": "other", "keepdims
 def by_their_names(kwargs: dict[str, Any], names: Container[str]) -> dict[str, Any]:
     """The arguments by name, those that have another of PyTorch's names by the function's own."""
     return {SYNONYMS[k] if k not in names and SYNONYMS.get(k) in names else k: v for k, v in kwargs.items()}
+
+
+def spread_parameter(parameters: Iterable[inspect.Parameter]) -> str | None:
+    """The parameter whose values may come one by one (`*size`): by its name they come as one list."""
+    return next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
+
+
+def spread_out(
+    spread: str, parameters: Iterable[str], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments with that of the `spread` parameter in its place, and those before it; as they are if there are some there."""
+    before = list(parameters)
+    before = before[: before.index(spread)]
+    if len(args) > len(before) or any(name not in kwargs for name in before[len(args) :]):
+        return args, kwargs
+    moved = (*before[len(args) :], spread)
+    return (*args, *(kwargs[name] for name in moved)), {k: v for k, v in kwargs.items() if k not in moved}
 
 
 def unpack(signature: Signature, key: tuple[Any, ...], flat: tuple[Any, ...]) -> tuple[list[Any], list[int], list[int]]:

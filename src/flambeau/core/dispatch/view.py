@@ -20,7 +20,7 @@ from .call import around as _around
 from .errors import OfKind
 from .misfits import Known, misfit
 from .operator import _attach, _names, _publish
-from .signature import by_their_names
+from .signature import by_their_names, spread_parameter
 from .sparse_forms import instead
 
 
@@ -73,6 +73,7 @@ def _seeing(
     signature = inspect.signature(function)
     names = signature.parameters
     known = Known() if asks else None
+    spread = spread_parameter(names.values())
 
     @functools.wraps(function)
     def call(input: Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -84,6 +85,8 @@ def _seeing(
             if not isinstance(input, Tensor):
                 raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(input).__name__}")
             kwargs = by_their_names(kwargs, names)
+            if spread in kwargs and not args:
+                args = (kwargs.pop(spread),)
         if known is not None and (args or kwargs):
             kinds = (*map(type, args), *kwargs, *map(type, kwargs.values())) if kwargs else tuple(map(type, args))
             if kinds not in known.kinds:

@@ -16,6 +16,7 @@ from jax.custom_derivatives import SymbolicZero
 from ...core.array import dtypes
 from ...core.context.overrides import name_public
 from ...core.dispatch.host_numbers import settle
+from ...core.dispatch.limits import looks_large
 from ...core.dispatch.operator import Array, Scalar, composite, operator, write_result
 from ...core.dispatch.promotion import convert
 from ...core.tensor.tensor import Tensor
@@ -49,6 +50,7 @@ def _times(alpha: Any, x: jax.Array) -> jax.Array:
     direct=ADD,
     between=("alpha",),
     exact=("alpha",),
+    room={"alpha": "own"},
 )
 def add(input: Array, other: Array, *, alpha: Scalar = 1) -> Array:
     """`input + alpha * other`, with broadcasting."""
@@ -66,13 +68,21 @@ def _sub(input: jax.Array, other: jax.Array, alpha: Any) -> jax.Array:
     check=refuse_masks,
     between=("alpha",),
     exact=("alpha",),
+    room={"alpha": "own"},
 )
 def sub(input: Array, other: Array, *, alpha: Scalar = 1) -> Array:
     """`input - alpha * other`, with broadcasting. Two bool tensors raise RuntimeError: use `^`."""
     return _sub(input, other, alpha)
 
 
-@operator(promote="common", methods=("__rsub__",), grad="RsubBackward1", check=refuse_masks, exact=("alpha",))
+@operator(
+    promote="common",
+    methods=("__rsub__",),
+    grad="RsubBackward1",
+    check=refuse_masks,
+    exact=("alpha",),
+    room={"alpha": "own"},
+)
 def rsub(input: Array, other: Array, *, alpha: Scalar = 1) -> Array:
     """`other - alpha * input`: subtraction with the arguments swapped."""
     return _sub(other, input, alpha)
@@ -84,7 +94,7 @@ def mul(input: Array, other: Array) -> Array:
     return input * other
 
 
-@operator(promote="common", inplace=True, autocast={"cuda": "widest"}, between=("value",))
+@operator(promote="common", inplace=True, autocast={"cuda": "widest"}, between=("value",), room={"value": "wide"})
 def addcmul(input: Array, tensor1: Array, tensor2: Array, *, value: Scalar = 1) -> Array:
     """`input + value * tensor1 * tensor2`, with broadcasting."""
     refuse("addcmul_cpu_out", input, BOOL)
@@ -103,7 +113,14 @@ def _refuse_integers(input: Any, tensor1: Any, tensor2: Any, *value: Any) -> Non
         )
 
 
-@operator(promote="common", inplace=True, autocast={"cuda": "widest"}, check=_refuse_integers, between=("value",))
+@operator(
+    promote="common",
+    inplace=True,
+    autocast={"cuda": "widest"},
+    check=_refuse_integers,
+    between=("value",),
+    room={"value": "wide inexact"},
+)
 def addcdiv(input: Array, tensor1: Array, tensor2: Array, *, value: Scalar = 1) -> Array:
     """`input + value * tensor1 / tensor2`, with broadcasting. RuntimeError if both tensors are of integers or bools."""
     return input + _times(value, tensor1) / tensor2
@@ -265,7 +282,9 @@ def _remainder(input: Array, other: Array) -> Array:
     if category(input) == INTEGER:
         return jnp.remainder(input, other)
     left = functions.rem(input, other)
-    return jnp.where((left != 0) & ((other < 0) != (left < 0)), left + other, left)
+    left = jnp.where((left != 0) & ((other < 0) != (left < 0)), left + other, left)
+    endless = jnp.isinf(input)  # along an infinite quotient the divisor's slope is nan
+    return jnp.where(endless, input + jnp.where(endless, other, 0) * jnp.nan, left)
 
 
 @operator(promote="common", public=(), methods=False, grad=named_by_numbers("Fmod", 1, 0))
@@ -286,8 +305,14 @@ def _check_divisor(input: Any, other: Any) -> None:
         return
     if isinstance(other, Tensor):
         demand(lambda divisors: (divisors == 0, 0), lambda _: RuntimeError("ZeroDivisionError"), other)
-    elif not other:
+    elif not other or _wraps_to_zero(other, input):
         raise RuntimeError("ZeroDivisionError")
+
+
+def _wraps_to_zero(number: Any, beside: Any) -> bool:
+    """Whether a whole number is 0 in the dtype of this tensor, as 256 is in 8 bits."""
+    large = isinstance(beside, Tensor) and looks_large(number) and beside.dtype.category == INTEGER
+    return bool(large and number % 2 ** (8 * beside.dtype.itemsize) == 0)
 
 
 @composite(inplace=("floor_divide_", "__ifloordiv__"), methods=("floor_divide", "__floordiv__"))
@@ -404,7 +429,7 @@ def fmin(input: Array, other: Array) -> Array:
 # --- of two or three tensors -----------------------------------------------------------------------------------------
 
 
-@operator(inplace=True, grad=named_by_numbers("Lerp", 1, 0), numbers=("weight",))
+@operator(inplace=True, grad=named_by_numbers("Lerp", 1, 0), numbers=("weight",), room={"weight": "wide inexact"})
 def lerp(input: Array, end: Array, weight: Array) -> Array:
     """`input + weight * (end - input)`; `weight` is a number or a tensor. Tensors must have one floating dtype."""
     refuse("lerp_kernel_scalar", input, BOOL, INTEGER)

@@ -11,14 +11,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from ...core.dispatch.host_numbers import settle
+from ...core.dispatch.limits import fitting_number, looks_large
 from ...core.dispatch.operator import Array, composite, inplace_form, operator
+from ...core.dispatch.promotion import result_type
 from ...core.dispatch.publishing import _attach, _publish
 from ...core.tensor.tensor import Tensor
-from ..making.constants import overflow
 from ..support.checks import BOOL, COMPLEX, category, refuse
 from ..support.declare import alias, named_by_numbers
 
@@ -37,7 +37,7 @@ def _not_ordered(x: jax.Array, bound: jax.Array) -> jax.Array:
 
 
 def _look_at_numbers(name: str, input: Any, *bounds: Any, **named: Any) -> None:
-    """Raise RuntimeError for a whole number that the tensor's dtype has no room for (below zero: but for its sign).
+    """Raise RuntimeError for a number that the result's dtype has no room for (a whole one below zero: but for its sign).
 
     NotImplementedError for bools as bounds of a bool tensor, which PyTorch has for tensors alone.
     """
@@ -51,15 +51,13 @@ def _look_at_numbers(name: str, input: Any, *bounds: Any, **named: Any) -> None:
             )
             raise NotImplementedError(f"\"{kernel}\" not implemented for 'Bool'")
     bounds = (*bounds, *named.values())
-    if not isinstance(input, Tensor) or input._np_dtype.kind not in "iu":
+    if not isinstance(input, Tensor) or input._np_dtype.kind in "bc":
         return
-    settle(bounds)
+    if input._np_dtype.kind in "iu":
+        settle(bounds)
     numbers = [bound for bound in bounds if bound is not None]
-    if all(isinstance(number, int) for number in numbers):
-        limits = np.iinfo(input._np_dtype)
-        for number in numbers:
-            if not (limits.min or -limits.max) <= number <= limits.max:
-                raise overflow(number, input._np_dtype)
+    for number in filter(looks_large, numbers):
+        fitting_number(number, result_type(input, *numbers).numpy)
 
 
 def _refuse_complex(x: jax.Array) -> None:

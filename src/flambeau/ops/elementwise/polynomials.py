@@ -17,6 +17,11 @@ from .bessel import ungraded
 _Next = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]
 
 
+def _degree(n: jax.Array) -> jax.Array:
+    """The whole number; -1 for one that 64 bits have no room for (nan, too), which PyTorch's conversion makes negative."""
+    return jnp.where(jnp.abs(n) < 2.0**63, jnp.trunc(n), -1)
+
+
 def _recurred(x: jax.Array, n: jax.Array, start: jax.Array, following: _Next) -> jax.Array:
     """The polynomial of degree n: 1 for 0, `start` for 1."""
     last = jnp.max(n, initial=0)
@@ -36,7 +41,7 @@ def _chebyshev(
     """A Chebyshev polynomial: `inside` has the closed form, of the angle, for -1 < x < 1 and large n."""
 
     def formula(x: jax.Array, n: jax.Array) -> jax.Array:
-        n = jnp.trunc(n)
+        n = _degree(n)
         x = 2 * x - 1 if shifted else x
         closed = (jnp.abs(x) < 1) & (n > beyond)
         angle = jnp.arccos(jnp.where(closed, x, 0.0))
@@ -65,7 +70,7 @@ for _letter, (_start, _inside, _kind) in _CHEBYSHEV.items():
 
 
 def _plain(start: Callable[[jax.Array], jax.Array], following: _Next) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    return lambda x, n: _recurred(x, jnp.trunc(n), start(x), following)
+    return lambda x, n: _recurred(x, _degree(n), start(x), following)
 
 
 ungraded(

@@ -12,7 +12,9 @@ from jax import lax
 from ...core.array import dtypes
 from ...core.context.overrides import name_public
 from ...core.dispatch.host_numbers import HostNumber
+from ...core.dispatch.limits import fitting_number, looks_large
 from ...core.dispatch.operator import Array, Static, composite, operator
+from ...core.dispatch.promotion import result_type
 from ...core.tensor.tensor import Tensor
 from ..support.checks import BOOL, COMPLEX, FLOAT, INTEGER, category, refuse
 from ..support.declare import unary
@@ -99,6 +101,13 @@ def _pow_tensor(input: Array, exponent: Array) -> Array:
     return _power(input, exponent)
 
 
+def _refuse_beyond(base: Tensor, exponent: float) -> None:
+    """Raise RuntimeError for an exponent that whole numbers or halves have no room for; wider ones take infinity."""
+    dtype = result_type(base, exponent).numpy
+    if dtype.kind in "iu" or (dtype.kind in "fV" and dtype.itemsize < 4):
+        fitting_number(exponent, dtype)
+
+
 @composite(
     inplace=("pow_", "__ipow__"),
     methods=("pow", "__pow__"),
@@ -115,6 +124,8 @@ def pow(input: Tensor | float, exponent: Tensor | float) -> Tensor:
     if isinstance(input, Tensor) and isinstance(exponent, (int, float)):
         if input.dtype.category <= INTEGER and isinstance(exponent, int) and exponent < 0:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
+        if looks_large(exponent):
+            _refuse_beyond(input, exponent)
         if exponent == 2 and (input.dtype.category >= FLOAT or type(exponent) is int):
             return square(input)
         if exponent in _PLAIN_EXPONENTS:

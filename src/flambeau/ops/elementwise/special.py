@@ -15,7 +15,7 @@ from jax.scipy import special as jsp
 
 from ...core.dispatch.operator import Array, operator
 from ...core.tensor.tensor import Tensor
-from ..support.checks import BOOL, COMPLEX, INTEGER, inexact, refuse, require_floating
+from ..support.checks import BOOL, COMPLEX, INTEGER, category, inexact, refuse, require_floating
 from ..support.declare import alias, unary
 from .elementary import BOTH
 
@@ -150,6 +150,8 @@ def mvlgamma(input: Array, p: int) -> Array:
     """The logarithm of the multivariate gamma function of dimension `p`, which must be at least 1."""
     if p < 1:
         raise RuntimeError("p has to be greater than or equal to 1")
+    if category(input) == BOOL:
+        raise RuntimeError("The input tensor may not be a boolean tensor.")
     x = inexact(input)
     constant = p * (p - 1) / 4 * math.log(math.pi)
     return sum((_lgamma(x - j / 2) for j in range(p)), jnp.full_like(x, constant))
@@ -158,18 +160,68 @@ def mvlgamma(input: Array, p: int) -> Array:
 multigammaln: Callable[..., Tensor] = _twin("multigammaln", mvlgamma)
 
 
+_MANY_TERMS = 1e10  # above it the series of JAX take more steps than one can wait for
+
+
+def _normal_limit(a: jax.Array, x: jax.Array) -> jax.Array:
+    """Q(a, x) for large a: Temme's uniform expansion, cut after its first term."""
+    apart = (x - a) / a
+    small = jnp.abs(apart) < 1e-3
+    near = jnp.where(small, apart, 0)
+    series = near**2 * (1 / 2 - near * (1 / 3 - near * (1 / 4 - near / 5)))
+    half = jnp.where(small, series, apart - jnp.log1p(jnp.where(small, 0, apart)))
+    eta = jnp.sign(apart) * jnp.sqrt(2 * half)
+    return jsp.erfc(eta * jnp.sqrt(a / 2)) / 2 - jnp.exp(-a * half) / (3 * jnp.sqrt(2 * math.pi * a))
+
+
+def _incomplete_gamma(formula: Callable[..., jax.Array], upper: bool) -> Callable[..., jax.Array]:
+    """P or Q with the limits at the borders. The formula gets numbers inside alone: its loops may not end for others."""
+
+    def inside(a: jax.Array, x: jax.Array) -> jax.Array:
+        return (a > 0) & (x > 0) & (a <= _MANY_TERMS) & (x < jnp.inf)
+
+    def within(a: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        kept = inside(a, x)
+        return jnp.where(kept, a, 1), jnp.where(kept, x, 1)
+
+    @jax.custom_jvp
+    def value(a: jax.Array, x: jax.Array) -> jax.Array:
+        low, high = (1.0, 0.0) if upper else (0.0, 1.0)
+        limit = _normal_limit(a, x)
+        found = jnp.where(a > _MANY_TERMS, limit if upper else 1 - limit, formula(*within(a, x)))
+        found = jnp.where((a == 0) | (x == jnp.inf), high, found)
+        found = jnp.where((x == 0) | (a == jnp.inf), low, found)
+        nowhere = (a < 0) | (x < 0) | ((a == 0) & (x == 0)) | ((a == jnp.inf) & (x == jnp.inf))
+        unknown = (jnp.isnan(a) & (x > 0) & (x < jnp.inf)) | (jnp.isnan(x) & (a != jnp.inf))
+        return jnp.where(nowhere | unknown, jnp.nan, found).astype(x.dtype)
+
+    @value.defjvp
+    def _(primals: Any, tangents: Any) -> Any:
+        (a, x), (da, dx) = primals, tangents
+        sign = -1 if upper else 1
+        by_x = sign * jnp.exp((a - 1) * jnp.log(x) - x - _lgamma(a))
+        by_a = sign * lax.igamma_grad_a(*within(a, x))
+        return value(a, x), by_x * dx + jnp.where(inside(a, x), by_a, 0) * da
+
+    return value
+
+
+_lower_gamma = _incomplete_gamma(lax.igamma, False)
+_upper_gamma = _incomplete_gamma(lax.igammac, True)
+
+
 @operator(promote="common", methods=("igamma",), inplace=("igamma_",), public=("torch",))
 def igamma(input: Array, other: Array) -> Array:
     """The regularised lower incomplete gamma function P(input, other)."""
     refuse("igamma_cpu", input, BOOL, INTEGER, COMPLEX)
-    return lax.igamma(*jnp.broadcast_arrays(input, other))
+    return _lower_gamma(*jnp.broadcast_arrays(input, other))
 
 
 @operator(promote="common", methods=("igammac",), inplace=("igammac_",), public=("torch",))
 def igammac(input: Array, other: Array) -> Array:
     """The regularised upper incomplete gamma function Q(input, other)."""
     refuse("igammac_cpu", input, BOOL, INTEGER, COMPLEX)
-    return lax.igammac(*jnp.broadcast_arrays(input, other))
+    return _upper_gamma(*jnp.broadcast_arrays(input, other))
 
 
 gammainc: Callable[..., Tensor] = _twin("gammainc", igamma)
@@ -251,7 +303,7 @@ _entr_with_slope = _with_slope(_entr, lambda x, _: -jnp.log(x) - 1)
 entr: Callable[..., Tensor] = _only_special("entr", _entr_with_slope, "`-input * log(input)`, 0 at 0 and -inf below.")
 
 
-@operator(inplace=True, public_inplace=True, public=BOTH)
+@operator(inplace=True, public_inplace=True, public=BOTH, room={"eps": "own floats"})
 def logit(input: Array, eps: float | None = None) -> Array:
     """`log(input / (1 - input))`; with `eps`, `input` is first cut to [eps, 1 - eps]."""
     refuse("logit_cpu", input, COMPLEX)

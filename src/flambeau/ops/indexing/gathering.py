@@ -322,7 +322,7 @@ def _slices(name: str, input: jax.Array, dim: int, index: jax.Array, source: jax
     return axis, _raised(source)
 
 
-@indexed(unless=lambda dim, ndim: _IN_SELF if ndim < 2 else None)
+@indexed(unless=lambda dim, ndim: _IN_SELF if ndim < 2 else None, room={"alpha": "own"})
 def index_add(input: Array, dim: int, index: Array, source: Array, *, alpha: Scalar = 1) -> Array:
     """`input` with `alpha * source`'s slices added to the slices along `dim` that `index` names (repeats add up)."""
     axis, source = _slices("index_add", input, dim, index, source)
@@ -343,9 +343,7 @@ def index_reduce(
     if reduce not in ("prod", "mean", "amax", "amin"):
         raise RuntimeError(f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}.")
     axis, source = _slices("index_reduce", input, dim, index, source)
-    refuse("index_func_", input, BOOL)
-    if reduce in ("amax", "amin"):
-        refuse({"amax": "maximum_cpu", "amin": "minimum_cpu"}[reduce], input, COMPLEX)
+    refuse("index_func_", input, BOOL, COMPLEX)
     whole = index.reshape([-1 if i == axis else 1 for i in range(source.ndim)])
     where = _places(jnp.broadcast_to(whole, source.shape), axis)
     return _reduce_at(_raised(input), source, where, reduce, include_self).reshape(input.shape)

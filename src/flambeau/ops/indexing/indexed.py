@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from ...core.dispatch.limits import fitting_number
 from ...core.dispatch.operator import _attach, _publish, inplace_form, operator
 from ...core.tensor.tensor import Tensor
-from ..making.constants import fitting_number
 from ..support.checks import refuse_outside, shapes_first
 
 
@@ -30,6 +30,7 @@ def indexed(
     autocast: Any = None,
     narrow: bool = False,
     or_number: dict[str, str] | None = None,
+    room: dict[str, str] | None = None,
     unless: Callable[[int, int], tuple[str, type[Exception]] | None] = lambda dim, ndim: None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`@operator` for functions of `input, dim, index, ...` (`flat`: `input, index, ...`), with indices in range.
@@ -38,9 +39,8 @@ def indexed(
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
-        call = operator(methods=False, public=(), grad=grad, autocast=autocast, narrow=narrow, or_number=or_number)(
-            function
-        )
+        how = {"grad": grad, "autocast": autocast, "narrow": narrow, "or_number": or_number, "room": room}
+        call = operator(methods=False, public=(), **how)(function)
         name = function.__name__
         signature = inspect.signature(function)
         names = list(signature.parameters)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...core.array import devices
 from ...core.array.dtypes import bool as bool_
-from ...core.array.dtypes import int64, promote, uint8
+from ...core.array.dtypes import get_default_dtype, int64, promote, uint8
 from ...core.array.formats import contiguous_format
 from ...core.array.geometry import Geometry, overlaps
 from ...core.array.meta import MetaArray, is_meta
@@ -22,6 +22,7 @@ from ...core.context.tracing import Untraceable
 from ...core.context.warned import warn_once
 from ...core.dispatch.errors import broadcast_clash as _broadcast_clash
 from ...core.dispatch.host_numbers import HostNumber, plain, takes_numbers
+from ...core.dispatch.limits import cast_number, fitting_number, looks_large, overflow
 from ...core.dispatch.operator import Array, _attach, _publish, composite, inplace_form, operator
 from ...core.dispatch.overloads import shown_to_modes
 from ...core.dispatch.promotion import convert, result_type
@@ -31,7 +32,7 @@ from ...core.dispatch.sparse_forms import instead
 from ...core.tensor.sparse import SparseOperand
 from ...core.tensor.storage import cut_over
 from ...core.tensor.tensor import Tensor, wrap
-from ..making.constants import cast_number, fitting_number, laid_out, overflow
+from ..making.constants import laid_out
 from ..making.creation import empty, memory_order
 from ..shape.joining import cat
 from ..support.checks import demand, on_host, refuse_part, scalar_name, type_name, without_values
@@ -310,7 +311,15 @@ def _check_numbers(input: Any, other: Any) -> None:
             if isinstance(value, HostNumber):
                 whole = beside.dtype is int64 and type(value.plain) is int
                 value = plain(value) if beside.dtype.is_floating_point or whole else value.settle()
-            fitting_number(value, result_type(beside, value).numpy)
+            _refuse_beyond(value, result_type(beside, value).numpy)
+    if isinstance(input, float) and isinstance(other, float):
+        for value in (input, other):
+            _refuse_beyond(value, get_default_dtype().numpy)
+
+
+def _refuse_beyond(value: Any, dtype: np.dtype) -> None:
+    if looks_large(value) and (dtype.kind in "iu" or dtype.itemsize > 2):  # halves take what becomes infinite
+        fitting_number(value, dtype)
 
 
 _where_method.__name__ = "where"

@@ -24,6 +24,7 @@ from ...core.context.tracing import is_traced
 from ...core.dispatch.declared import Operator
 from ...core.dispatch.errors import kind_of_tensor
 from ...core.dispatch.host_numbers import HostNumber, as_int
+from ...core.dispatch.limits import cast_number, fitting_number, looks_large
 from ...core.dispatch.operator import Array, Arrays, inplace_form, operator
 from ...core.dispatch.overloads import taken
 from ...core.dispatch.promotion import convert
@@ -31,7 +32,6 @@ from ...core.dispatch.signature import numbers_held
 from ...core.dispatch.sparse_forms import instead
 from ...core.tensor.sparse import SparseOperand
 from ...core.tensor.tensor import Tensor, from_host
-from ..making.constants import cast_number
 from ..making.creation import tensor
 from ..shape.views import sliced
 from ..support.checks import refuse_outside
@@ -52,6 +52,8 @@ def _as_index(item: Any) -> Any:
         raise TypeError(_INDEX_KINDS.format(type(item).__name__)) from None
     if array.size == 0 and array.dtype.kind == "f":
         array = array.astype(np.int64)
+    if array.dtype.kind == "i":
+        array = array.astype(np.int64, copy=False)
     if array.dtype.kind not in "bui":
         raise IndexError(f"tensors used as indices must be long, int, byte or bool tensors (got {array.dtype})")
     return from_host(array)
@@ -150,7 +152,7 @@ def _parse(x: Tensor, key: Any) -> tuple[Geometry, list[tuple[int, Any]], str]:
             advanced.append((dim, from_host(np.asarray([bool(item)]))))
             dim += 1
         else:
-            if item._np_dtype.kind not in "bui":
+            if item._np_dtype.kind not in "bu" and item._np_dtype.name not in ("int64", "int32"):
                 raise IndexError(f"tensors used as indices must be long, int, byte or bool tensors, got {item.dtype}")
             advanced.append((dim, item))
             takes = item.ndim if kind == _MASK else 1
@@ -391,7 +393,7 @@ def _getitem(self: Tensor, key: Any) -> Tensor:
 
 
 def _value(x: Tensor, value: Any) -> Any:
-    if isinstance(value, Tensor) or (type(value) is float and x._np_dtype.kind == "f"):
+    if isinstance(value, Tensor) or (type(value) is float and x._np_dtype.kind == "f" and not looks_large(value)):
         return value
     if isinstance(value, HostNumber):
         if x.dtype.is_floating_point or (x._np_dtype == np.int64 and type(value.plain) is int):
@@ -405,10 +407,14 @@ def _value(x: Tensor, value: Any) -> Any:
             return cast_number(value, dtype).item()
         if type(value) is complex and dtype.kind != "c":
             cast_number(value, dtype)  # which refuses an imaginary part
+        if looks_large(value) and dtype.itemsize > 2:  # halves take what becomes infinite
+            fitting_number(value, dtype)
         return value
     if isinstance(value, (np.ndarray, np.generic, list, tuple)):
         if isinstance(value, (list, tuple)):
             raise TypeError(f"can't assign a {type(value).__name__} to a {x.type()} (make it a tensor first)")
+        if not isinstance(value, np.integer):
+            raise TypeError(f"can't assign a numpy.{type(value).__name__} to a {x.type()} (make it a tensor first)")
         return from_host(np.array(value))
     raise TypeError(f"can't assign a {type(value).__name__} to a {x.type()}")
 

@@ -19,6 +19,7 @@ from jax import lax
 
 from ...core.array import dtypes
 from ...core.context.generator import draw
+from ...core.dispatch.limits import fitting_number
 from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.dispatch.signature import not_a_tensor
@@ -103,7 +104,7 @@ def _check_bounds(input: Any, min_val: float, max_val: float) -> None:
         raise ValueError(f"min_val cannot be greater than max_val, but got {min_val} and {max_val}")
 
 
-@operator(methods=False, public=(), options=_check_bounds)
+@operator(methods=False, public=(), options=_check_bounds, room={"min_val": "own reals", "max_val": "own reals"})
 def hardtanh(input: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array:
     """x kept within [min_val, max_val]; the slope is 0 outside and on the bounds"""
     return _clipped(input, min_val, max_val)
@@ -118,14 +119,14 @@ def _clipped(input: jax.Array, low: float, high: float) -> jax.Array:
     return jnp.where(input >= most, most, _raised(input, low))
 
 
-@operator(methods=False, public=("torch",))
+@operator(methods=False, public=("torch",), room={"threshold": "wide reals", "value": "own reals"})
 def threshold(input: Array, threshold: float, value: float) -> Array:
     """x where x > threshold, else `value`"""
     refuse("threshold_cpu", input, BOOL, COMPLEX)
     return jnp.where(input <= jnp.asarray(threshold, input.dtype), jnp.asarray(value, input.dtype), input)
 
 
-@operator(methods=False, public=())
+@operator(methods=False, public=(), room={"negative_slope": "wide floats"})
 def leaky_relu(input: Array, negative_slope: float = 0.01) -> Array:
     """x where x > 0, else `negative_slope * x`"""
     require_floating("leaky_relu_cpu", input)
@@ -172,7 +173,7 @@ def _slopes(input: Tensor, lower: float, upper: float) -> np.ndarray:
     return slopes
 
 
-@operator(methods=("hardshrink",), public=("torch", "nn.functional"))
+@operator(methods=("hardshrink",), public=("torch", "nn.functional"), room={"lambd": "own floats"})
 def hardshrink(input: Array, lambd: float = 0.5) -> Array:
     """0 where -lambd <= x <= lambd, else x"""
     require_floating("hardshrink_cpu", input)
@@ -180,10 +181,12 @@ def hardshrink(input: Array, lambd: float = 0.5) -> Array:
 
 
 def _check_lambda(input: Any, lambd: float) -> None:
-    if lambd < 0:
+    if not 0 <= lambd <= 65504 and lambd == lambd:
         array = input._array
         require_floating("softshrink_check", array)
         most = float(jnp.finfo(array.dtype).max)
+        if 0 <= lambd <= most:
+            return
         raise RuntimeError(
             f"lambda must be in range [0, {most:g}] for input dtype {type_name(array)}, but found {lambd:g}"
         )
@@ -219,7 +222,7 @@ def hardswish(input: Array) -> Array:
 # ---------------------------------------------------------------- smooth
 
 
-@operator(methods=False, public=())
+@operator(methods=False, public=(), room={"alpha": "wide floats"})
 def elu(input: Array, alpha: float = 1.0) -> Array:
     """x where x > 0, else alpha * (exp(x) - 1)"""
     require_floating("elu_cpu", input)
@@ -242,9 +245,11 @@ def selu(input: Array) -> Array:
 def _check_alpha(input: Any, alpha: float) -> None:
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
+    if abs(alpha) < 1e-38 and input.dtype.is_floating_point and input.dtype is not dtypes.float64:
+        fitting_number(1 / alpha, np.dtype(np.float32))  # which is what it computes with
 
 
-@operator(methods=False, public=("torch",), options=_check_alpha)
+@operator(methods=False, public=("torch",), options=_check_alpha, room={"alpha": "wide floats"})
 def celu(input: Array, alpha: float = 1.0) -> Array:
     """x where x > 0, else alpha * (exp(x / alpha) - 1)"""
     require_floating("elu_cpu", input)
@@ -306,6 +311,7 @@ def mish(input: Array) -> Array:
     derivative="SoftplusBackwardBackward0",
     autocast={"cuda": "float32"},
     in_python=False,
+    room={"beta": "wide floats", "threshold": "wide floats"},
 )
 def softplus(input: Array, beta: float = 1, threshold: float = 20) -> Array:
     """log(1 + exp(beta * x)) / beta, and x itself where beta * x > threshold"""

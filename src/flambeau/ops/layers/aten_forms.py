@@ -52,6 +52,8 @@ def _in_dtype(made: Tensor, input_dtype: Any) -> Tensor:
 @composite(methods=False)
 def _softmax_backward_data(grad_output: Tensor, output: Tensor, dim: int, input_dtype: Any) -> Tensor:
     """The gradient of `softmax` by its input, from its output."""
+    if not output.dtype.is_floating_point:
+        raise NotImplementedError(f"\"softmax_backward_lastdim_kernel_impl\" not implemented for '{output.dtype.abbr}'")
     share = grad_output * output
     return _in_dtype(share - output * share.sum(dim, keepdim=True), input_dtype)
 

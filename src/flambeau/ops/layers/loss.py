@@ -137,7 +137,8 @@ def kl_div(
     `reduction="batchmean"` divides the sum by the first dimension, and is the divergence's definition.
     """
     if not (input.dtype.is_floating_point and target.dtype.is_floating_point):
-        raise RuntimeError(f"kl_div: Integral inputs not supported. (got {input.dtype} and {target.dtype})")
+        kind = "Complex" if input.dtype.is_complex or target.dtype.is_complex else "Integral"
+        raise RuntimeError(f"kl_div: {kind} inputs not supported. (got {input.dtype} and {target.dtype})")
     if reduction == "batchmean" and size_average is None and reduce is None:
         total = _kl_div(input, target, "sum", log_target)
         return total / input.shape[0] if input.ndim else total

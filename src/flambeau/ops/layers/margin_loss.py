@@ -87,7 +87,9 @@ def pdist(input: Array, p: Static[float] = 2.0) -> Array:
 # ---------------------------------------------------------------- losses
 
 
-@loss(promote=None, grad=by_reduction("AddBackward0"), autocast="float32", constant={"target": ""})
+@loss(
+    promote=None, grad=by_reduction("AddBackward0"), autocast="float32", constant={"target": ""}, room={"margin": "own"}
+)
 def hinge_embedding_loss(
     input: Array, target: Array, margin: float = 1.0, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean",
@@ -286,7 +288,13 @@ def _class_numbers(input: Any, target: Any) -> None:
         refuse_outside(target, classes, f"target out of range: got {{}}, with {classes} classes", RuntimeError)
 
 
-@loss(promote=None, targets=_class_numbers, autocast="float32", constant={"weight": "multi_margin_loss"})
+@loss(
+    promote=None,
+    targets=_class_numbers,
+    autocast="float32",
+    constant={"weight": "multi_margin_loss"},
+    room={"margin": "wide floats"},
+)
 def multi_margin_loss(
     input: Array, target: Array, p: Static[float] = 1, margin: float = 1.0, weight: Array | None = None,
     size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",

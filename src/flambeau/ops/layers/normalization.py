@@ -430,7 +430,13 @@ def cross_map_lrn2d(input: Array, size: int, alpha: float, beta: float, k: float
     return _cross_map_norm(wide(input), size, alpha, beta, k).astype(input.dtype)
 
 
-@operator(methods=False, public=("nn.functional",), grad="DivBackward0", autocast={"cuda": "float32"})
+@operator(
+    methods=False,
+    public=("nn.functional",),
+    grad="DivBackward0",
+    autocast={"cuda": "float32"},
+    room={"eps": "own inexact"},
+)
 def normalize(input: Array, p: Static[float] = 2.0, dim: Any = 1, eps: float = 1e-12) -> Array:
     """Divide by the p-norm along `dim`, or by `eps` where that is larger."""
     if not jnp.issubdtype(input.dtype, jnp.inexact):

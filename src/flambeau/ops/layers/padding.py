@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ...core.dispatch.limits import fitting_number, looks_large, overflow
 from ...core.dispatch.operator import Array, Scalar, composite, operator
 from ...core.dispatch.signature import not_a_tensor
 from ...core.tensor.tensor import Tensor
-from ..making.constants import overflow
 from ..support.checks import BOOL, refuse, whole_numbers
 
 _MODES = ("reflect", "replicate", "circular")
@@ -32,6 +32,8 @@ def _check_room(input: Any, value: Any) -> None:
         limits = np.iinfo(dtype)
         if not limits.min <= value <= limits.max:
             raise overflow(value, dtype)
+    elif dtype.kind != "b" and looks_large(value):
+        fitting_number(value, dtype)
 
 
 @operator(methods=False, public=(), grad="ConstantPadNdBackward0", narrow=True)

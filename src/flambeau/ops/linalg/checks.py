@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...core.array.dtypes import FLOAT
+from ...core.array.dtypes import COMPLEX, FLOAT
 from ...core.dispatch.operator import _publish
 from ...core.tensor.tensor import Tensor
-from ..support.checks import category, demand, type_name
+from ..support.checks import category, demand, require_floating, type_name
 
 LINALG = ("linalg",)
 
@@ -35,10 +35,10 @@ def floating(name: str, *arrays: jax.Array) -> None:
             raise RuntimeError(f"{name}: Expected a {INEXACT} tensor as input. Got {type_name(array)}")
 
 
-def matrices(name: str, array: jax.Array, square: bool = True, kernel: str | None = None) -> None:
+def matrices(name: str, array: jax.Array, square: bool = True, kernel: str | None = None, whole: bool = False) -> None:
     """Raise RuntimeError unless the last two dimensions hold (square) matrices of floating point numbers.
 
-    With a `kernel`, NotImplementedError in its name for numbers of two bytes.
+    With a `kernel`, NotImplementedError in its name for numbers of two bytes, and if `whole`, for integers and bools.
     """
     if array.ndim < 2:
         raise RuntimeError(f"{name}: The input tensor A must have at least 2 dimensions.")
@@ -47,6 +47,8 @@ def matrices(name: str, array: jax.Array, square: bool = True, kernel: str | Non
             f"{name}: A must be batches of square matrices, "
             f"but they are {array.shape[-2]} by {array.shape[-1]} matrices"
         )
+    if whole and kernel is not None:
+        require_floating(kernel, array, most=COMPLEX)
     floating(name, array)
     if kernel is not None:
         full_precision(name, array, kernel)
@@ -89,17 +91,21 @@ def zero_pivot(both: jax.Array) -> jax.Array:
 
 def demand_success(info: Tensor, text: str, kind: type[Exception] = LinAlgError) -> None:
     """Raise if a code is not 0. The text may name `{batch}`, the element of a batch, in words, and the `{code}`."""
+
     batched = info.ndim > 0
 
     def look(codes: Any) -> tuple[Any, Any]:
         places = np.arange(codes.size).reshape(codes.shape)
         return codes != 0, places * 2**32 + codes
 
+    def in_batch(place: int, value: int) -> Exception:
+        return kind(text.format(batch=f"(Batch element {place}): ", code=value % 2**32))
+
     def error(value: int) -> Exception:
         place, code = divmod(value, 2**32)
-        return kind(text.format(batch=f"(Batch element {place}): " if batched else "", code=code))
+        return in_batch(place, code) if batched else kind(text.format(batch="", code=code))
 
-    demand(look, error, info)
+    demand(look, error, info, among=in_batch)
 
 
 def demand_regular(info: Tensor, name: str) -> None:

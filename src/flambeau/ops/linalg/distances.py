@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -116,7 +117,12 @@ def cdist(
     return distance(differences, float(p))
 
 
-@operator(inplace=True, autocast={"cuda": "float32"}, real="maxnorm must be real-valued")
+def _check_maxnorm(input: Any, p: float, dim: int, maxnorm: Any) -> None:
+    if isinstance(maxnorm, (int, float)) and maxnorm < 0:
+        raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm:g}")
+
+
+@operator(inplace=True, autocast={"cuda": "float32"}, real="maxnorm must be real-valued", options=_check_maxnorm)
 def renorm(input: Array, p: Static[float], dim: int, maxnorm: Scalar) -> Array:
     """Every slice along `dim` whose `p`-norm is above `maxnorm`, scaled down to it."""
     if p <= 0:
@@ -125,10 +131,13 @@ def renorm(input: Array, p: Static[float], dim: int, maxnorm: Scalar) -> Array:
     if input.ndim < 2:
         raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {input.ndim} dimensions")
     axis = normalized_dim(dim, input.ndim)
-    size = vector_norm(input, float(p), tuple(i for i in range(input.ndim) if i != axis), True)
+    others = tuple(i for i in range(input.ndim) if i != axis)
+    size = vector_norm(jax.lax.stop_gradient(input), float(p), others, True)
     limit = jnp.asarray(maxnorm).astype(size.dtype)
     # the small number is PyTorch's guard against rounding above the limit
-    return input * jnp.where(size > limit, limit / (size + 1e-7), 1).astype(input.dtype)
+    longer = size > limit
+    size = vector_norm(jnp.where(longer, input, 1), float(p), others, True)  # the slope of another one may be nan
+    return input * jnp.where(longer, limit / (jnp.where(longer, size, 1) + 1e-7), 1).astype(input.dtype)
 
 
 def _covariance(x: jax.Array, correction: int, fweights: jax.Array | None, aweights: jax.Array | None) -> jax.Array:

@@ -16,7 +16,7 @@ from ...core.array.return_types import return_type
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..support.checks import category, normalized_dim, type_name
-from .checks import LINALG, demand_success, full_precision
+from .checks import LINALG, demand_success, floating, full_precision
 
 _ALPHA = (1 + math.sqrt(17)) / 8
 
@@ -227,6 +227,7 @@ def ldl_solve(LD: Array, pivots: Array, B: Array, *, hermitian: bool = False) ->
             f"{name}: Expected LD.shape[:-1] and pivots.shape to be the same, but got pivots with shape {list(pivots.shape)} "
             "instead"
         )
+    floating(name, LD)
     if B.shape[-2] != LD.shape[-1]:
         raise RuntimeError(
             f"Incompatible matrix sizes for {name}: each A matrix is {LD.shape[-2]} by {LD.shape[-1]} but each b matrix is "

@@ -383,7 +383,7 @@ def lu_solve(
     adjoint: bool = False,
 ) -> Array:
     """The solution `X` of `A X = B` (`X A = B` if not `left`; `adjoint`: with `A`'s adjoint) from `lu_factor(A)`."""
-    matrices("linalg.lu_solve", LU)
+    matrices("torch.linalg.lu_solve", LU, kernel="linalg.lu_solve_cpu")
     n = LU.shape[-1]
     order = jax.lax.linalg.lu_pivots_to_permutation(pivots.astype(np.int32) - 1, n)
     batch = jnp.broadcast_shapes(LU.shape[:-2], B.shape[:-2])

@@ -45,7 +45,7 @@ def _cholesky(input: Tensor, upper: bool = False) -> Tensor:
 @operator(autocast={"cpu": "float32"})
 def cholesky_solve(input: Array, input2: Array, upper: bool = False) -> Array:
     """The solution of `A X = input`, given the Cholesky factor `input2` of `A`."""
-    matrices("cholesky_solve", input2)
+    matrices("cholesky_solve", input2, kernel="cholesky_solve_cpu", whole=True)
     matrices("cholesky_solve", input, square=False)
     if input.shape[-2] != input2.shape[-1]:
         raise RuntimeError(
@@ -77,7 +77,7 @@ def _from_factor(factor: jax.Array, b: jax.Array, upper: bool) -> jax.Array:
 
 @operator(methods=False, public=(), grad="CholeskyInverseBackward0")
 def _cholesky_inverse(L: Array, upper: bool) -> tuple[Array, Array]:
-    matrices("cholesky_inverse", L)
+    matrices("cholesky_inverse", L, kernel="cholesky_inverse_out_cpu", whole=True)
     eye = jnp.broadcast_to(jnp.eye(L.shape[-1], dtype=L.dtype), L.shape)
     return _from_factor(L, eye, upper), zero_pivot(L)
 
@@ -152,7 +152,7 @@ def triangular_solve(
     b: Array, A: Array, upper: bool = True, transpose: bool = False, unitriangular: bool = False
 ) -> tuple[Array, Array]:
     """The solution of `A X = b` (`transpose`: with `A` transposed) for a triangular `A`; and `A` again."""
-    matrices("triangular_solve", A)
+    matrices("triangular_solve", A, kernel="triangular_solve_cpu", whole=True)
     matrices("triangular_solve", b, square=False)
     batch = jnp.broadcast_shapes(A.shape[:-2], b.shape[:-2])
     full, sides = (jnp.broadcast_to(x, batch + x.shape[-2:]) for x in (A, b))

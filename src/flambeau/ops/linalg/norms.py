@@ -14,7 +14,7 @@ from ...core.dispatch.operator import Array, Static, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..reduce.reduction import extreme
 from ..reduce.statistics import vector_norm as _vector_norm
-from ..support.checks import axes_of, normalized_dim
+from ..support.checks import axes_of, category, normalized_dim
 from .checks import INEXACT, LINALG, demand_hermitian, demand_singular, floating, full_precision, matrices
 from .spectra import Number, _relative_tolerance, hermitian_values, singular_values
 
@@ -148,6 +148,8 @@ def norm(
 
 @operator(methods=False, public=(), autocast={"cpu": "float32"})
 def _matrix_rank(A: Array, tol: Array | None, atol: Array | None, rtol: Array | None, hermitian: bool) -> Array:
+    if A.ndim > 1 and (category(A) < FLOAT or A.dtype.itemsize < 4):
+        raise RuntimeError(message("tolerance_dtype"))
     matrices("linalg.matrix_rank", A, square=hermitian)
     s = jnp.abs(hermitian_values(A)) if hermitian else singular_values(A)
     limit = _relative_tolerance(A, s, atol, rtol) if tol is None else jnp.asarray(tol).astype(s.dtype)
@@ -169,7 +171,7 @@ def matrix_rank(
 
 @operator(methods=False, public=(), grad="SqueezeBackward1", autocast={"cpu": "float32"})
 def _cond(A: Array, p: float | str | None) -> Array:
-    matrices("linalg.cond", A, square=p not in (None, 2, -2))
+    matrices("linalg.svd" if p in (None, 2, -2) else "linalg.cond", A, square=p not in (None, 2, -2))
     if p in (None, 2, -2):
         s = singular_values(A)
         return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]

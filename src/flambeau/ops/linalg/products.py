@@ -19,7 +19,7 @@ from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, Arrays, Scalar, _attach, composite, operator
 from ...core.tensor.tensor import Tensor
 from ...native.product import product
-from ..support.checks import category, normalized_dim, scalar_name, summed_dtype, type_name
+from ..support.checks import category, normalized_dim, refuse, scalar_name, summed_dtype, type_name
 from ..support.declare import alias
 
 # of products that are no product of two matrices
@@ -283,7 +283,7 @@ def _same_as_self(input: jax.Array, mat: jax.Array) -> None:
         raise RuntimeError(f"self and mat2 must have the same dtype, but got {type_name(input)} and {type_name(mat)}")
 
 
-@operator(inplace=True, autocast="lower", between=("beta", "alpha"))
+@operator(inplace=True, autocast="lower", between=("beta", "alpha"), room={"beta": "wide", "alpha": "wide"})
 def addmm(input: Array, mat1: Array, mat2: Array, *, beta: Scalar = 1, alpha: Scalar = 1) -> Array:
     """`beta * input + alpha * (mat1 @ mat2)`; `input` broadcasts to the product's shape."""
     _tensors("addmm", input=input, mat1=mat1, mat2=mat2)
@@ -297,7 +297,13 @@ def addmm(input: Array, mat1: Array, mat2: Array, *, beta: Scalar = 1, alpha: Sc
     return _joint(input, times(mat1, mat2), beta, alpha)
 
 
-@operator(inplace=True, public_inplace=True, autocast={"cuda": "lower"}, between=("beta", "alpha"))
+@operator(
+    inplace=True,
+    public_inplace=True,
+    autocast={"cuda": "lower"},
+    between=("beta", "alpha"),
+    room={"beta": "own", "alpha": "own"},
+)
 def addmv(input: Array, mat: Array, vec: Array, *, beta: Scalar = 1, alpha: Scalar = 1) -> Array:
     """`beta * input + alpha * (mat @ vec)`; `input` broadcasts to the product's shape."""
     _tensors("addmv", input=input, mat=mat, vec=vec)
@@ -315,6 +321,7 @@ def addmv(input: Array, mat: Array, vec: Array, *, beta: Scalar = 1, alpha: Scal
     autocast={"cuda": "lower"},
     between=("beta", "alpha"),
     whole=("beta", "alpha"),
+    room={"beta": "own", "alpha": "own"},
 )
 def addr(input: Array, vec1: Array, vec2: Array, *, beta: Scalar = 1, alpha: Scalar = 1) -> Array:
     """`beta * input + alpha * outer(vec1, vec2)`; `input` broadcasts to the product's shape."""
@@ -324,7 +331,7 @@ def addr(input: Array, vec1: Array, vec2: Array, *, beta: Scalar = 1, alpha: Sca
     return _joint(input, vec1[:, None] * vec2[None, :], beta, alpha)
 
 
-@operator(inplace=True, autocast="lower", between=("beta", "alpha"))
+@operator(inplace=True, autocast="lower", between=("beta", "alpha"), room={"beta": "wide", "alpha": "wide"})
 def addbmm(input: Array, batch1: Array, batch2: Array, *, beta: Scalar = 1, alpha: Scalar = 1) -> Array:
     """`beta * input + alpha *` the sum over the batch of `batch1 @ batch2`."""
     _tensors("addbmm", input=input, batch1=batch1, batch2=batch2)
@@ -345,7 +352,7 @@ def addbmm(input: Array, batch1: Array, batch2: Array, *, beta: Scalar = 1, alph
     return _joint(input, jnp.tensordot(batch1, batch2, ((0, 2), (0, 1)), precision=PRECISION), beta, alpha)
 
 
-@operator(inplace=True, autocast="lower", between=("beta", "alpha"))
+@operator(inplace=True, autocast="lower", between=("beta", "alpha"), room={"beta": "wide", "alpha": "wide"})
 def baddbmm(input: Array, batch1: Array, batch2: Array, *, beta: Scalar = 1, alpha: Scalar = 1) -> Array:
     """`beta * input + alpha * (batch1 @ batch2)` for batches of matrices."""
     _tensors("baddbmm", input=input, batch1=batch1, batch2=batch2)
@@ -404,6 +411,7 @@ def _tensordot(a: Array, b: Array, axes: tuple[tuple[int, ...], tuple[int, ...]]
                 f"contracted dimensions need to match, but first has size {a.shape[i]} in dim {i} and second has size "
                 f"{b.shape[j]} in dim {j}"
             )
+    refuse("dot" if a.ndim == b.ndim == len(left) else "addmm_impl_cpu_", a, BOOL)
     _same_dtype(a, b)
     for i, j in zip(left, right, strict=True):  # a size of 1 stands for any: sum the other one first
         if a.shape[i] != b.shape[j]:

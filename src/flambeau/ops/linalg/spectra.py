@@ -19,6 +19,7 @@ from ...core.dispatch.autocast import lowered
 from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
+from ..support.checks import FLOAT, category, type_name
 from .checks import LINALG, demand_finite, demand_hermitian, demand_singular, matrices
 from .matrices import _adjoint
 from .products import times
@@ -105,7 +106,7 @@ def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None) -> 
 
 @operator(methods=False, public=(), grad="LinalgSvdBackward0", autocast={"cpu": "float32"})
 def _svdvals(A: Array) -> Array:
-    matrices("linalg.svdvals", A, square=False, kernel="linalg_svd_cpu")
+    matrices("linalg.svd", A, square=False, kernel="linalg_svd_cpu")
     return singular_values(A)
 
 
@@ -129,6 +130,8 @@ def _relative_tolerance(a: jax.Array, s: jax.Array, atol: Any, rtol: Any, batch:
 
 @operator(methods=False, public=(), grad="LinalgPinvBackward0", autocast={"cpu": "float32"})
 def _pinv(A: Array, rtol: Array | None = None, *, atol: Array | None = None, hermitian: bool = False) -> Array:
+    if A.ndim < 2 or category(A) < FLOAT or A.dtype.itemsize < 4:
+        raise RuntimeError(message("pinv_dtype", kind=type_name(A), shape=list(A.shape)))
     matrices("linalg.pinv", A, square=hermitian)
     if 0 in A.shape:
         return jnp.zeros((*A.shape[:-2], A.shape[-1], A.shape[-2]), A.dtype)
@@ -169,7 +172,7 @@ def _pseudoinverse_direction(values: tuple[Array, Array], directions: tuple[Arra
 
 
 def _hermitian(name: str, a: jax.Array, uplo: str) -> tuple[jax.Array, jax.Array]:
-    matrices(name, a, kernel="linalg_eigh_cpu")
+    matrices(name, a, kernel="linalg_eigh_cpu", whole=True)
     if uplo.upper() not in ("L", "U"):
         raise RuntimeError(message("eigh_uplo", uplo=uplo))
     if a.shape[-1] == 1:
@@ -236,6 +239,8 @@ def _(primals: Any, tangents: Any) -> Any:
 
 @operator(methods=False, public=(), grad="LinalgEigBackward0", autocast={"cpu": "float32"})
 def _eig(A: Array) -> tuple[Array, Array]:
+    if category(A) < FLOAT:
+        raise RuntimeError(f"Unknown Complex ScalarType for {type_name(A)}")
     matrices("linalg.eig", A, kernel="linalg_eig_out_cpu")
     return _eigen(A)
 

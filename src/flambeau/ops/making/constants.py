@@ -5,7 +5,6 @@ Values are made with NumPy on the host and then put on their device: making a te
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -18,11 +17,11 @@ from ...core.array.dtypes import as_dtype, get_default_dtype
 from ...core.array.formats import sparse_coo, strided
 from ...core.array.geometry import contiguous_strides
 from ...core.array.meta import NOWHERE, MetaArray
-from ...core.array.narrow import E5M2, NARROW, narrowed
 from ...core.array.size import is_open
 from ...core.context.grad_mode import no_grad
 from ...core.dispatch.call import refuse_recorded_out, store
 from ...core.dispatch.host_numbers import HostNumber
+from ...core.dispatch.limits import fitting_number
 from ...core.dispatch.operator import _attach, composite
 from ...core.dispatch.overloads import shown_to_modes
 from ...core.tensor import sparse
@@ -216,69 +215,6 @@ def number_dtype(value: Any) -> dtypes.dtype:
     if isinstance(value, int):
         return dtypes.int64
     return get_default_dtype() if isinstance(value, float) else dtypes.default_complex()
-
-
-def cast_number(value: Any, dtype: np.dtype) -> Any:
-    """A Python number as an element. Raises RuntimeError if the element type cannot hold it."""
-    if dtype.kind == "b":
-        return np.bool_(value)
-    if isinstance(value, complex) and dtype.kind != "c":
-        if value.imag:
-            raise overflow(value, dtype)
-        value = value.real
-    if dtype.kind in "iu":
-        if isinstance(value, float):
-            if not math.isfinite(value):
-                raise overflow(value, dtype)
-            value = int(value)
-        limits = np.iinfo(dtype)
-        lowest = -limits.max if dtype.kind == "u" else limits.min  # negative numbers wrap into unsigned types
-        if not lowest <= value <= limits.max:
-            raise overflow(value, dtype)
-        return dtype.type(value % (limits.max + 1) if dtype.kind == "u" else value)
-    if dtype in NARROW:
-        return narrowed(np.float32(value), dtype, np)[()]
-    with np.errstate(over="ignore"):
-        return dtype.type(value)
-
-
-def fitting_number(value: Any, dtype: np.dtype) -> Any:
-    """The same, refusing also finite numbers that would become infinite."""
-    if isinstance(value, int) and not -(2**63) <= value < 2**64:
-        raise OverflowError("int too big to convert")
-    if dtype in NARROW and not isinstance(value, complex) and value == value:
-        limits = dtypes.finfo(dtypes.from_numpy(dtype))
-        endless = math.isinf(value) and dtype == E5M2
-        if not limits.min <= value <= limits.max and not endless:
-            raise overflow(value, dtype)
-    made = cast_number(value, dtype)
-    if dtype.kind in "fV" and math.isinf(made) and math.isfinite(value):
-        raise overflow(value, dtype)
-    return made
-
-
-_IN_C = {
-    "float16": "c10::Half",
-    "bfloat16": "c10::BFloat16",
-    "float32": "float",
-    "float64": "double",
-    "complex64": "c10::complex<float>",
-    "complex128": "c10::complex<double>",
-    "int32": "int",
-    **{d.name: f"c10::{d.abbr}" for d in dtypes.NARROW},
-    **{
-        f"{sign}int{bits}": f"{sign}int{bits}_t"
-        for sign in ("", "u")
-        for bits in (8, 16, 32, 64)
-        if (sign, bits) != ("", 32)
-    },
-}
-
-
-def overflow(value: Any, dtype: np.dtype) -> RuntimeError:
-    """The error for a number that a dtype has no room for; PyTorch names the dtype as C++ does."""
-    name = dtypes.from_numpy(dtype).name
-    return RuntimeError(f"value cannot be converted to type {_IN_C.get(name, name)} without overflow: {value}")
 
 
 # --- constant values -------------------------------------------------------------------------------------------------

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,6 +14,7 @@ import numpy as np
 from ...core.array import devices, dtypes, geometry
 from ...core.array.devices import lend
 from ...core.array.formats import channels_last, channels_last_3d, contiguous_format
+from ...core.array.geometry import Geometry
 from ...core.array.meta import MetaArray, is_meta
 from ...core.array.printing import format_tensor
 from ...core.array.size import normalized_dim
@@ -460,6 +463,19 @@ def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     return _in_format(_reshaped(self, tuple(map(int, given))), memory_format)
 
 
+def _by_name(resize: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    @functools.wraps(resize)
+    def call(self: Tensor, *sizes: Any, **named: Any) -> Tensor:
+        if not sizes and "size" in named:
+            sizes = (named.pop("size"),)
+        return resize(self, *sizes, **named)
+
+    return call
+
+
+resize_: Callable[..., Tensor] = _by_name(resize_)  # type: ignore[no-redef]
+
+
 def resize_as_(self: Tensor, other: Tensor, memory_format: Any = None) -> Tensor:
     """Another tensor's shape over the same storage."""
     if memory_format is not None and memory_format.order is None and memory_format is not contiguous_format:
@@ -557,8 +573,23 @@ for _query in ("is_floating_point", "is_complex", "is_signed"):
 # --- as text ---------------------------------------------------------------------------------------------------------
 
 
+_MANY = 2**20
+
+
+def _values_to_show(self: Tensor) -> Any:
+    """The tensor's array; of a large one whose places share elements (`expand`) a look at its memory, which is not written out."""
+    look = self._view
+    if isinstance(look, Geometry) and look.numel > _MANY and look.bits is None and not grad_state.transforms:
+        memory = self._storage.value
+        if isinstance(memory, jax.Array) and not isinstance(memory, jax.core.Tracer) and memory.size < look.numel:
+            flat = np.asarray(memory).reshape(-1)[look.offset :]
+            steps = [step * flat.itemsize for step in look.strides]
+            return np.lib.stride_tricks.as_strided(flat, look.shape, steps, writeable=False)
+    return self._array
+
+
 def _repr(self: Tensor, *, tensor_contents: Any = None) -> str:
-    array = self._array
+    array = _values_to_show(self)
     name = None
     edge = self._tape_edge()
     node = self.grad_fn

@@ -19,6 +19,7 @@ from ...core.context.grad_mode import state as grad_state
 from ...core.context.overrides import unseen
 from ...core.context.warned import warn_once
 from ...core.dispatch.host_numbers import HostNumber, plain, settle
+from ...core.dispatch.limits import cast_number
 from ...core.dispatch.messages import message
 from ...core.dispatch.operator import composite
 from ...core.tape.nodes import is_differentiable
@@ -26,7 +27,6 @@ from ...core.tensor import memory
 from ...core.tensor.looks import from_storage
 from ...core.tensor.tensor import Tensor, wrap
 from .constants import (
-    cast_number,
     check_options,
     deliver,
     device_like,

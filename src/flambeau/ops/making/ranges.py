@@ -15,6 +15,7 @@ import numpy as np
 from ...core.array import dtypes
 from ...core.context.generator import empty_on_host, fused
 from ...core.context.warned import warn_once
+from ...core.dispatch.limits import fitting_number, looks_large
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
 from .constants import check_options
@@ -78,6 +79,8 @@ def _check_range(low: Any, high: Any, by: Any) -> None:
 
 
 def _steps(low: Any, high: Any, by: Any, target: np.dtype) -> np.ndarray:
+    if target.kind in "iu" or target == dtypes.bfloat16.numpy:
+        _refuse_beyond(np.dtype(np.int64 if target.kind in "iu" else np.float32), low, high, by)
     if target.kind == "b":
         raise NotImplementedError("\"arange_cpu\" not implemented for 'Bool'")
     if target.kind in "iu":
@@ -178,6 +181,11 @@ def _number_default(*values: Any) -> dtypes.dtype:
     )
 
 
+def _refuse_beyond(target: np.dtype, *ends: Any) -> None:
+    for end in filter(looks_large, ends):
+        fitting_number(end, target)
+
+
 @composite(methods=False)
 def linspace(
     start: Any, end: Any, steps: Any, *, out: Tensor | None = None, dtype: Any = None, layout: Any = None,
@@ -187,7 +195,12 @@ def linspace(
     check_options("linspace", layout, pin_memory)
     (a, b), n = _ends("linspace", start, end), _count("linspace", steps)
     _refuse_bools("linspace", dtype, n)
-    return deliver(lambda t: evenly(a, b, n, t), _number_default(a, b), dtype, device, requires_grad, out)
+
+    def fill(target: np.dtype) -> np.ndarray:
+        _refuse_beyond(target, a, b)
+        return evenly(a, b, n, target)
+
+    return deliver(fill, _number_default(a, b), dtype, device, requires_grad, out)
 
 
 @composite(methods=False)
@@ -201,6 +214,7 @@ def logspace(
     _refuse_bools("logspace", dtype, n)
 
     def fill(target: np.dtype) -> np.ndarray:
+        _refuse_beyond(target, a, b)
         low, high = (int(a), int(b)) if target.kind in "iu" else (a, b)
         exponents = evenly(low, high, n, np.dtype(builtins.complex if target.kind == "c" else float))
         with np.errstate(invalid="ignore", over="ignore"):

@@ -279,8 +279,14 @@ def normal(
     except ValueError:
         raise RuntimeError(broadcast_clash([np.shape(v) for v in values])) from None
 
+    def drawn(n: int, target: np.dtype) -> np.ndarray:
+        if target.kind != "c":
+            return draw("normal", generator, n, target)
+        both = draw("normal", generator, 2 * n, np.dtype(f"f{target.itemsize // 2}")).view(target)
+        return both * target.type(math.sqrt(0.5))  # which has the variance in both parts together
+
     def fill(target: np.dtype) -> np.ndarray:
-        made = draw("normal", generator, math.prod(shape), target).reshape(shape)
+        made = drawn(math.prod(shape), target).reshape(shape)
         made *= np.asarray(values[1]).astype(target)
         made += np.asarray(values[0]).astype(target)
         return made
@@ -300,6 +306,8 @@ def _check_normal(mean: Any, std: Any, tensors: list[Tensor]) -> None:
     for tensor in tensors:
         if tensor.dtype.category < dtypes.FLOAT:
             raise refusal("normal_kernel_cpu", tensor.dtype)
+    if isinstance(std, complex) or (isinstance(std, Tensor) and std.dtype.is_complex):
+        raise RuntimeError("normal expects standard deviation to be non-complex")
     if isinstance(std, Tensor):
         wrong = "normal expects all elements of std >= 0.0"
         demand(lambda x: (~(x >= 0), 0), lambda _: RuntimeError(wrong), std)

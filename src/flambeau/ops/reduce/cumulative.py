@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from jax import lax
 from ...core.dispatch.operator import Array, Arrays, Scalar, composite, operator
 from ...core.tensor.tensor import Tensor
 from ...native import functions
+from ..elementwise.arithmetic import _logaddexp as real_logaddexp
 from ..elementwise.arithmetic import complex_logaddexp
 from ..support.checks import (
     BOOL,
@@ -58,7 +60,7 @@ def logcumsumexp(input: Array, dim: int) -> Array:
     if category(input) == COMPLEX:
         return lax.associative_scan(complex_logaddexp, input, axis=axis)
     # XLA's own looks through all elements before each
-    return lax.associative_scan(jnp.logaddexp, wide(input), axis=axis).astype(input.dtype)
+    return lax.associative_scan(lambda a, b: real_logaddexp(a, b, math.e), wide(input), axis=axis).astype(input.dtype)
 
 
 def _running_best(name: str, better: Callable[..., jax.Array], word: str) -> Callable[..., Any]:

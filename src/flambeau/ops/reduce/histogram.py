@@ -72,7 +72,7 @@ def _check_limits(input: Any, bins: int, min: float, max: float) -> None:
         raise RuntimeError("torch.histc: max must be larger than min")
 
 
-@operator(options=_check_limits)
+@operator(options=_check_limits, room={"min": "own", "max": "own"}, constant={"input": ""})
 def histc(input: Array, bins: int = 100, min: float = 0, max: float = 0) -> Array:
     """How many elements fall into each of `bins` equal intervals from `min` to `max` (if equal: the data's limits)."""
     x = _numbers("aminmax_cpu" if category(input) == COMPLEX else "histogram_cpu", input.reshape(-1), True)

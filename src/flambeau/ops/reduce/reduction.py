@@ -322,7 +322,7 @@ amin: Callable[..., Tensor] = _shared_extreme("amin", jnp.min, "smallest")
 @operator(returns=("min", "max"))
 def aminmax(input: Array, *, dim: int | None = None, keepdim: bool = False) -> tuple[Array, Array]:
     """The smallest and the largest elements over `dim`, as a named pair (min, max)."""
-    refuse("aminmax_cpu" if dim is None else "aminmax", input, COMPLEX)
+    refuse("aminmax_cpu", input, COMPLEX)
     if dim is None and input.size == 0:
         raise RuntimeError(
             "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity."

@@ -60,7 +60,7 @@ def _reduced(x: jax.Array, lengths: jax.Array, reduce: str, initial: Any) -> jax
     return value + jax.ops.segment_sum(jnp.where(jnp.isfinite(x), moved, 0), segment, count) / ties
 
 
-@operator(methods=False, public=(), grad="SegmentReduceBackward0")
+@operator(methods=False, public=(), grad="SegmentReduceBackward0", room={"initial": "own floats"})
 def _segment_reduce(data: Array, lengths: Array, reduce: str, axis: int, initial: float | None) -> Array:
     require_floating("_segment_reduce_cpu", data)
     if category(lengths) != INTEGER:

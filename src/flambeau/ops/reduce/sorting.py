@@ -190,6 +190,11 @@ def _answer(parts: tuple[np.ndarray, Any, Any], return_inverse: bool, return_cou
     return made[0] if len(made) == 1 else tuple(made)
 
 
+def _refuse_complex(input: Tensor, dim: int | None) -> None:
+    if input.dtype.is_complex:
+        raise NotImplementedError(f"\"unique{'' if dim is None else '_dim'}\" not implemented for '{input.dtype.abbr}'")
+
+
 @composite(in_python=True)
 def unique(
     input: Tensor,
@@ -202,6 +207,7 @@ def unique(
 
     `return_inverse` adds where each element of `input` is found in the result, `return_counts` how often it occurs.
     """
+    _refuse_complex(input, dim)
     x = host_values(input, "unique")
     axis = None if dim is None else normalized_dim(dim, x.ndim)
     if not (return_inverse or return_counts):
@@ -215,6 +221,7 @@ def unique_consecutive(
     input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:
     """The first of each run of equal elements; with `dim`, of equal slices along it. See `unique`."""
+    _refuse_complex(input, dim)
     x = host_values(input, "unique_consecutive")
     lines = x.reshape(-1) if dim is None else np.moveaxis(x, normalized_dim(dim, x.ndim), 0)
     flat = lines.reshape(lines.shape[0], math.prod(lines.shape[1:]))

@@ -285,13 +285,28 @@ def logsumexp(input: Array, dim: Dim, keepdim: bool = False) -> Array:
     return jsp.logsumexp(wide(x), axes_of(dim, x.ndim), keepdims=keepdim).astype(x.dtype)
 
 
+@jax.custom_jvp
+def _nan_slopes(x: jax.Array) -> jax.Array:
+    """The same values; at nan the slope is nan, where that of a modulus is 0."""
+    return x
+
+
+@_nan_slopes.defjvp
+def _nan_slopes_jvp(primals: Any, tangents: Any) -> Any:
+    (x,), (dx,) = primals, tangents
+    return x, dx * jnp.where(jnp.isnan(x), jnp.full_like(x, jnp.nan), jnp.ones_like(x))
+
+
 def distance(apart: jax.Array, p: float) -> jax.Array:
     """The p-norm over the last dimension. At p = inf each of several largest differences has the whole slope, where norms share it."""
     if not math.isinf(p):
+        if p == 1:
+            apart = _nan_slopes(apart)
         return vector_norm(apart, p, (apart.ndim - 1,), False)
-    size = modulus(apart)
+    size = modulus(_nan_slopes(apart))
     largest = lax.stop_gradient(jnp.max(size, -1, keepdims=True))
-    slopes = jnp.where((size == largest) & jnp.isfinite(size), size - lax.stop_gradient(size), 0)
+    none = jnp.isinf(size) | ((size != largest) & ~jnp.isnan(size))
+    slopes = jnp.where(none, 0, size - lax.stop_gradient(jnp.where(jnp.isnan(size), 0, size)))
     return jnp.squeeze(largest, -1) + jnp.sum(slopes, -1)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -128,17 +129,21 @@ def _view_dtype(g: Geometry, held: np.dtype, target: np.dtype) -> Geometry:
     return Geometry(shape, (*(s // ratio for s in g.strides[:-1]), 1), g.offset // ratio, target)
 
 
-def _view(self: Tensor, *size: Any, dtype: Any = None) -> Tensor:
+def _view(self: Tensor, *shape: Any, dtype: Any = None, size: Sequence[int] | None = None) -> Tensor:
     """The same elements with another shape, or with their bits read as another dtype."""
-    if dtype is None and len(size) == 1 and isinstance(size[0], dtypes.dtype):
-        dtype = size[0]
+    if size is not None:
+        if shape or dtype is not None or not isinstance(size, (tuple, list)):
+            raise TypeError("view(): argument 'size' must be a tuple of ints, and the only one")
+        shape = (size,)
+    if dtype is None and len(shape) == 1 and isinstance(shape[0], dtypes.dtype):
+        dtype = shape[0]
     if dtype is not None:
         if isinstance(self._storage, ByteStorage):
             self._storage.take_dtype(dtype.numpy)
         return _view_dtype(self, self._np_dtype, dtype.numpy)
     if grad_state.trace is not None:
         grad_state.trace.look_at_strides(self)  # they decide whether there is such a view
-    return _view_shape(self, *size)
+    return _view_shape(self, *shape)
 
 
 Tensor.view = _view  # type: ignore[attr-defined]

@@ -72,17 +72,18 @@ def loss(
     check: Any = None,
     autocast: Any = None,
     constant: Any = None,
+    room: Any = None,
 ) -> Callable:
     """Declare a loss's array function as an operator of nn.functional.
 
     It gets the reduction as a word: the switches `size_average` and `reduce` have become None before it is called.
     `same_sizes` warns if input and target would be broadcast. (Both here, since array functions are traced more than
-    once and would repeat their warnings.) `check` and `constant` are an operator's. `targets(input, target)` raises for values
+    once and would repeat their warnings.) `check`, `constant` and `room` are an operator's. `targets(input, target)` raises for values
     of the target that can't be.
     """
 
     def declare(function: Callable) -> Callable:
-        how = {"grad": grad, "options": options, "check": check, "constant": constant}
+        how = {"grad": grad, "options": options, "check": check, "constant": constant, "room": room}
         operation = operator(methods=False, promote=promote, public=(), **how)(function)
         signature = inspect.signature(function)
         names = list(signature.parameters)
