@@ -16,7 +16,7 @@ from ...modules import fused
 from ._normalized import Normalized, take_normalization
 
 __all__ = [f"{kind}{size}" for kind in ("ConvBn", "ConvBnReLU", "ConvReLU") for size in ("1d", "2d", "3d")]
-__all__ += ["update_bn_stats", "freeze_bn_stats"]
+__all__ += ["freeze_bn_stats", "update_bn_stats"]
 
 
 class _ConvBnNd(Normalized):
