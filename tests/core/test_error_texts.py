@@ -85,14 +85,17 @@ def module_cases() -> Iterator[Case]:
                 given = [(build.args, build.kwargs)]
                 if case.error_on is not ModuleErrorEnum.CONSTRUCTION_ERROR:
                     given.append((call.args, call.kwargs))
-                both = [outcome(lambda n=n, g=g: used(n, name, g)) for n, g in ((torch, given), (fb, convert(given)))]  # noqa: B023
+                both = [
+                    outcome(lambda n=n, g=g: used(n, name, g, training))  # noqa: B023
+                    for n, g in ((torch, given), (fb, convert(given)))
+                ]
                 yield Case(name, f"nn.{name}{build.args}{build.kwargs}", *both)
 
 
-def used(library: Any, name: str, given: Any) -> Any:
+def used(library: Any, name: str, given: Any, training: bool) -> Any:
     """The layer, or what it makes of its input where there is one."""
     (args, kwargs), *calls = given
-    layer = getattr(library.nn, name)(*args, **kwargs)
+    layer = getattr(library.nn, name)(*args, **kwargs).train(training)
     for args, kwargs in calls:
         layer = layer(*args, **kwargs)
     return layer

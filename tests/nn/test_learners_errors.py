@@ -565,3 +565,34 @@ def test_what_is_meant():
         with pytest.raises(Exception) as caught:
             PROGRAMS[name](fb)
         assert text in str(caught.value)
+
+
+MEANT = {  # a mistake, and the cure that stands in the error or beside it
+    "give its first entry, x[0]": lambda t: t.nn.Sequential(t.nn.LSTM(8, 16), t.nn.Linear(16, 2))(t.ones(5, 2, 8)),
+    "target.float()": lambda t: t.nn.CrossEntropyLoss()(t.ones(4, 3), t.ones(4, 3).long()),
+    "x.movedim(-1, 1) is [2, 5, 7]": lambda t: t.nn.CrossEntropyLoss()(t.ones(2, 7, 5), t.zeros(2, 7).long()),
+    "model.parameters()": lambda t: t.optim.SGD(t.nn.Linear(2, 2), lr=0.1),
+}
+
+
+@pytest.mark.parametrize("cure", MEANT)
+def test_cures(cure):
+    error = agree(MEANT[cure], words=None)
+    assert cure in "\n".join([str(error), *getattr(error, "__notes__", ())])
+
+
+def test_no_cure_where_none_is_known():
+    """The batch stands elsewhere in this loss's input; a list of tensors in a list is no tensor."""
+    text = ""
+    for code in (
+        lambda t: t.nn.CTCLoss()(t.zeros(5, 2, 4), t.ones(2, 3).long(), t.tensor([5, 6]), t.tensor([3, 3])),
+        lambda t: t.nn.Linear(2, 2)([[t.ones(2)]]),
+    ):
+        text += "\n".join([str(error := agree(code, words=None)), *getattr(error, "__notes__", ())])
+    assert "batch sizes differ" not in text and "torch.tensor(x)" not in text
+
+
+def test_a_container_is_iterable():
+    """Parameters in a list that is a module are taken, as PyTorch takes them."""
+    optimizer = fb.optim.SGD(fb.nn.ParameterList([fb.ones(2)]), lr=0.1)
+    assert len(optimizer.param_groups[0]["params"]) == 1

@@ -118,3 +118,22 @@ def test_compiled():
     for rate, start in ((0.1, [1.0, 2.0]), (0.3, [1.0, 2.0]), (0.3, [-1.0, 0.5])):
         start = fb.tensor(start, dtype=fb.float64, requires_grad=True)
         assert compiled(start, rate).tolist() == pytest.approx(metagradient(start, rate).tolist(), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "name", ["SGD", "Adam", "AdamW", "Adadelta", "Adagrad", "Adamax", "ASGD", "NAdam", "RAdam", "RMSprop", "Rprop"]
+)
+def test_foreach(name):
+    """Lists of operators are not recorded, but for SGD's."""
+    texts = []
+    for library in (torch, fb):
+        param = library.ones(2, 2, requires_grad=True).clone()
+        optimizer = getattr(library.optim, name)([param], foreach=True, differentiable=True)
+        param.grad = library.ones(2, 2)
+        try:
+            optimizer.step()
+            texts.append(None)
+        except AssertionError as error:
+            texts.append(str(error))
+    assert texts[0] == (None if name == "SGD" else "_foreach ops don't support autograd")
+    assert texts[1] is None if texts[0] is None else texts[1].startswith(texts[0])

@@ -180,6 +180,10 @@ class Optimizer:
         self.state = defaultdict(dict)
         self.param_groups = []
         model = _model_of(params)
+        if isinstance(params, Module) and not hasattr(type(params), "__iter__"):
+            raise TypeError(
+                f"'{type(params).__name__}' object is not iterable: give its parameters, model.parameters()"
+            )
         groups: list[Any] = list(params)
         if not groups:
             raise ValueError("optimizer got an empty parameter list" + _why_empty(model))

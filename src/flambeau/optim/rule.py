@@ -16,6 +16,7 @@ from ..core.array import programs
 from ..core.array.meta import NoData
 from ..core.context.grad_mode import no_grad
 from ..core.context.tracing import PACKED_ARRAY, PACKED_STATE, recorder
+from ..core.dispatch.messages import message
 from ..core.tensor.donation import are_alone
 from ..core.tensor.sparse import SparseOperand, check_not_traced, is_sparse
 from ..core.tensor.storage import cut_over
@@ -69,6 +70,7 @@ class RuleOptimizer(GroupedOptimizer):
     captured: ClassVar[str] = "params and state_steps"  # what `capturable` is about, in the text of an error
     captured_on_xla: ClassVar[bool | None] = None  # whether that text names XLA; None: unless `foreach` is asked for
     written: ClassVar[str] = "add_"  # the method of a parameter by which PyTorch adds the step to it
+    foreach_recorded: ClassVar[bool] = False  # whether PyTorch records `foreach` steps that are differentiable
     decays_apart: ClassVar[bool] = False  # whether weights shrink before that, where no option of the group says so
     update: ClassVar[Callable[..., Any]]
 
@@ -303,6 +305,8 @@ class RuleOptimizer(GroupedOptimizer):
             for i in range(width):
                 trace.hold_one(common[i::width])
         if self.defaults.get("differentiable"):
+            if group.get("foreach") and not self.foreach_recorded:
+                raise AssertionError(message("foreach_recorded") + "; leave `foreach` out where `differentiable=True`")
             differentiable_step(program, params, own, common, tensors, scalars, self.shared)
             return
         reach, grads = reach.beside(params, grads, own)

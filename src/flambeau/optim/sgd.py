@@ -58,6 +58,7 @@ class SGD(RuleOptimizer):
     shared: ClassVar[tuple[str, ...]] = ()
     late = True
     sorts = True
+    foreach_recorded = True
     update: ClassVar[Any] = staticmethod(sgd)
 
     def __init__(

@@ -10,22 +10,17 @@ from .._parts import publish
 
 _TEXT = (
     "torch.ao.nn.{group}.{name}: quantized tensors and modules are not here; run the model in bfloat16 (model.bfloat16()), or "
-    "train with torch.fake_quantize_per_tensor_affine"
+    "train with rounded values (torch.ao.quantization.prepare_qat)"
 )
 
 _CONVOLUTIONS = "Conv1d Conv2d Conv3d"
 _TRANSPOSED = "ConvTranspose1d ConvTranspose2d ConvTranspose3d"
 _WITH_RELU = "ConvReLU1d ConvReLU2d ConvReLU3d"
-_NORMALIZED = "ConvBn1d ConvBnReLU1d ConvReLU1d ConvBn2d ConvBnReLU2d ConvReLU2d ConvBn3d ConvBnReLU3d ConvReLU3d"
+
 _CELLS = "RNNCellBase RNNCell LSTMCell GRUCell RNNBase LSTM GRU"
 
 # A name means the same in all files of a group.
 _GROUPS: dict[str, dict[str, str]] = {
-    "intrinsic.qat": {
-        "modules.conv_fused": f"{_NORMALIZED} update_bn_stats freeze_bn_stats",
-        "modules.linear_fused": "LinearBn1d",
-        "modules.linear_relu": "LinearReLU",
-    },
     "intrinsic.quantized": {
         "modules.bn_relu": "BNReLU2d BNReLU3d",
         "modules.conv_add": "ConvAdd2d ConvAddReLU2d",
@@ -33,12 +28,6 @@ _GROUPS: dict[str, dict[str, str]] = {
         "modules.linear_relu": "LinearReLU LinearLeakyReLU LinearTanh",
     },
     "intrinsic.quantized.dynamic": {"modules.linear_relu": "LinearReLU"},
-    "qat": {
-        "modules.conv": _CONVOLUTIONS,
-        "modules.embedding_ops": "Embedding EmbeddingBag",
-        "modules.linear": "Linear",
-    },
-    "qat.dynamic": {"modules.linear": "Linear"},
     "quantized": {
         "modules.activation": "ELU Hardswish LeakyReLU MultiheadAttention PReLU ReLU6 Sigmoid Softmax",
         "modules.batchnorm": "BatchNorm2d BatchNorm3d",

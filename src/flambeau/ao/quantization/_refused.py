@@ -1,4 +1,4 @@
-"""What stands for names that need quantized tensors."""
+"""What stands for names that need quantized tensors, or are not here for another reason."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ._parts import PARTS, PUBLIC
 
 _TEXT = (
     "torch.ao.quantization.{name}: quantized tensors and modules are not here; run the model in bfloat16 (model.bfloat16()), or "
-    "train with torch.fake_quantize_per_tensor_affine"
+    "train with rounded values (prepare_qat)"
 )
 _function = refusal(NotImplementedError, _TEXT)
 

@@ -7,13 +7,10 @@ from typing import Any
 
 from ...nn.modules.linear import Identity
 from ...nn.modules.module import Module
+from .._classes import exactly
 from .fuser_method_mappings import get_fuser_method
 
 __all__ = ["fuse_known_modules", "fuse_modules", "fuse_modules_qat"]
-
-
-def _exactly(module: Any) -> type:
-    return type(module).__mro__[1] if "parametrizations" in module._modules else type(module)
 
 
 def fuse_known_modules(
@@ -23,7 +20,7 @@ def fuse_known_modules(
 
     The first layer's pre-hooks and the last one's hooks move to the joined module.
     """
-    fuser = get_fuser_method(tuple(map(_exactly, mod_list)), additional_fuser_method_mapping)
+    fuser = get_fuser_method(tuple(map(exactly, mod_list)), additional_fuser_method_mapping)
     joined = fuser(is_qat, *mod_list)
     for name, layer in (("_forward_pre_hooks", mod_list[0]), ("_forward_hooks", mod_list[-1])):
         hooks = getattr(layer, name)

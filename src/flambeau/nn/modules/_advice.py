@@ -32,6 +32,10 @@ def _no_tensor(value: Any) -> str:
     kind = type(value).__name__
     if kind == "ndarray":
         return "make a tensor of the array first: torch.from_numpy(x)"
+    if isinstance(value, (list, tuple)) and any(isinstance(part, (Tensor, list, tuple)) for part in value):
+        if isinstance(value, tuple) and isinstance(value[0], Tensor):  # as recurrent layers and attention give
+            return f"the input is a tuple of {len(value)}, as layers like nn.LSTM give (output, state): give its first entry, x[0]"
+        return ""
     return f"make a tensor of the {kind} first: torch.tensor(x)" if isinstance(value, (list, tuple, int, float)) else ""
 
 
@@ -141,10 +145,16 @@ def _dtype(module: Any, x: Any, text: str) -> str:
 
 def _loss(module: Any, x: Any, target: Any, text: str) -> str:
     indices = "ignore_index" in module.__dict__
+    if "blank" in module.__dict__:  # the time stands before the batch
+        return ""
     if indices and target.ndim == x.ndim and target.shape[1:2] == (1,):
         return "class indices have no dimension of their own: target.squeeze(1)"
     if indices and target.dtype.is_floating_point and target.ndim == x.ndim - 1:
         return "class indices are whole numbers: target.long()"
+    if indices and target.shape == x.shape and not target.dtype.is_floating_point:
+        return "probabilities of classes are floating point numbers: target.float(); of class indices there is one for each sample"
+    if indices and x.ndim > 2 and target.shape == x.shape[:-1]:
+        return f"the classes belong into dimension 1 of the input: x.movedim(-1, 1) is {[x.shape[0], x.shape[-1], *x.shape[1:-1]]}"
     if not indices and target.numel() == x.numel() and target.shape != x.shape:
         return f"give both the same shape: target.view_as(input) is {list(x.shape)}"
     if not indices and target.shape == x.shape and not target.dtype.is_floating_point:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...core.array.dtypes import float16, float32, int32
+from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..support.checks import demand, normalized_dim, require_floating, wide
@@ -98,6 +99,8 @@ def fake_quantize_per_channel_affine(
     _check_limits(quant_min, quant_max)
     if zero_point.dtype is int32:
         demand(lambda z: ((z < quant_min) | (z > quant_max), z), lambda _: RuntimeError(_OUTSIDE), zero_point)
+    if axis < 0:
+        raise RuntimeError("`axis` must be between 0 and number of dimensions of input")
     return _by_channels(input, scale.detach(), zero_point, place, quant_min, quant_max)
 
 
@@ -156,6 +159,8 @@ def fused_moving_avg_obs_fake_quant(
     axis = normalized_dim(ch_axis, input.ndim) if per_row_fake_quant else None
     seen = input.detach()
     if int(observer_on):
+        if axis:
+            raise RuntimeError(message("fused_quant_axis"))
         limits = _moved_limits(seen, running_min, running_max, float(averaging_const), axis)
         news: list[Any] = list(zip((running_min, running_max), limits, strict=True))
         if int(fake_quant_on):

@@ -178,6 +178,8 @@ def batch_norm(
         shape = input.shape
         if len(shape) >= 2 and math.prod(shape) == shape[1] and shape[1] > 0:
             raise ValueError(f"Expected more than 1 value per channel when training, got input size {shape}")
+    elif eps < 0:
+        raise ValueError(f"batch_norm eps must be non-negative, but got {eps} for {list(input.shape)}")
     elif running_mean is None or running_var is None:
         missing = "running_mean" if running_mean is None else "running_var"
         raise RuntimeError(f"{missing} must be defined in evaluation mode")

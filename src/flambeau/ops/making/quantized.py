@@ -20,10 +20,19 @@ class qscheme(Named):
 
     __module__ = "torch"
 
+    def __init__(self, name: str):
+        super().__init__(name)
+        self.__module__ = "flambeau"  # where it is pickled from
+
 
 SCHEMES = (
     "per_tensor_affine", "per_channel_affine", "per_tensor_symmetric", "per_channel_symmetric", "per_channel_affine_float_qparams",
 )  # fmt: skip
+per_tensor_affine: qscheme
+per_channel_affine: qscheme
+per_tensor_symmetric: qscheme
+per_channel_symmetric: qscheme
+per_channel_affine_float_qparams: qscheme
 _publish("qscheme", qscheme, ("torch",))
 for _name in SCHEMES:
     globals()[_name] = qscheme(_name)

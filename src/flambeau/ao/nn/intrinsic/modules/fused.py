@@ -11,6 +11,7 @@ from .....nn.modules.container import Sequential
 from .....nn.modules.conv import Conv1d, Conv2d, Conv3d
 from .....nn.modules.linear import Linear
 from .....nn.modules.module import Module
+from ...._classes import exactly
 
 __all__ = [
     "BNReLU2d", "BNReLU3d", "ConvAdd2d", "ConvAddReLU2d", "ConvBn1d", "ConvBn2d",
@@ -19,20 +20,14 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _exactly(module: Module) -> type:
-    """The layer's class; of a parametrized layer, the class that it was."""
-    kind = type(module)
-    return kind.__mro__[1] if "parametrizations" in module._modules else kind
-
-
 class _FusedModule(Sequential):
     """Layers of the classes in `_kinds`, each of that class itself. AssertionError for others."""
 
     _kinds: ClassVar[tuple[type, ...]] = ()
 
     def __init__(self, *layers: Module):
-        if self._kinds and tuple(map(_exactly, layers)) != self._kinds:
-            found = [kind.__name__ for kind in map(_exactly, layers)]
+        if self._kinds and tuple(map(exactly, layers)) != self._kinds:
+            found = [kind.__name__ for kind in map(exactly, layers)]
             listed = " and ".join(found) if len(found) == 2 else ", ".join(found[:-1]) + f", and {found[-1]}"
             raise AssertionError(f"Incorrect types for input modules: {listed}")
         super().__init__(*layers)
