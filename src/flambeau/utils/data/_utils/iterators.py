@@ -176,13 +176,13 @@ def _end(workers: list[_Worker]) -> None:
     workers.clear()
 
 
-_open: weakref.WeakSet[Any] = weakref.WeakSet()  # iterators that have workers
+_open: weakref.WeakSet[_MultiProcessingDataLoaderIter] = weakref.WeakSet()  # iterators that have workers
 
 
 def _leave_to_the_parent() -> None:
     """In a process that was forked from one that loads data: the workers are the other's, and stay so when this one ends."""
-    held: list[Any] = list(_open)
-    for iterator in held:
+    iterator: Any
+    for iterator in list(_open):
         iterator._finalizer.detach()
         for worker in iterator._workers:
             worker.pipe.close()
