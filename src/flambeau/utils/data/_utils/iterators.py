@@ -188,8 +188,9 @@ def _leave_to_the_parent() -> None:
             worker.pipe.close()
             multiprocessing.process._children.discard(worker.process)  # type: ignore[attr-defined]
         iterator._workers.clear()
-        if getattr(iterator._loader, "_iterator", None) is iterator:
-            iterator._loader._iterator = None  # what `persistent_workers` would use again
+        loader = iterator._loader
+        if getattr(loader, "_iterator", None) is iterator:
+            loader._iterator = None  # what `persistent_workers` would use again
 
 
 if hasattr(os, "register_at_fork"):
