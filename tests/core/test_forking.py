@@ -114,6 +114,34 @@ def test_computing_is_refused() -> None:
     )
 
 
+def test_computing_with_what_the_child_made_is_refused() -> None:
+    """Tensors that NumPy still holds: kernels ask them for a device, writes for a place, checks of indices for values."""
+    assert (
+        python("""
+        used()
+        def work():
+            nn, F = torch.nn, torch.nn.functional
+            i, v, images = torch.randint(0, 4, (5,)), torch.randn(4, 6), torch.randn(2, 3, 8, 8)
+            row = torch.randn(2, 6)[0]
+            attempts = [
+                lambda: nn.Conv2d(3, 4, 3)(images), lambda: nn.ConvTranspose2d(3, 4, 3)(images), lambda: F.max_pool2d(images, 2),
+                lambda: nn.Embedding(4, 3)(i), lambda: torch.nonzero(i), lambda: v[v > 0], lambda: v.fill_(1), lambda: v.zero_(),
+                lambda: v.copy_(torch.randn(4, 6)), lambda: row.copy_(row), lambda: v.data_ptr(), lambda: F.one_hot(i, 4),
+            ]
+            for attempt in attempts:
+                try:
+                    print("not refused", attempt())
+                except RuntimeError as error:
+                    assert "forked" in str(error), error
+            assert type(v.numpy()) is type(row.numpy()) is type(np.asarray(v)) is np.ndarray
+            assert row.tolist() == row.numpy().tolist() and v.device.type == "cpu" and pickle.loads(pickle.dumps(v.numpy())).shape == (4, 6)
+            print("refused", flush=True)
+        print(in_child(work))
+        """)
+        == "refused\n7\n"
+    )
+
+
 def test_pools() -> None:
     """`multiprocessing` and `concurrent.futures`, by fork, also twice; what they compute on tensors comes back as an error."""
     assert python("""

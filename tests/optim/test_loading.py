@@ -117,6 +117,7 @@ REFUSED = {
     "a group that is none": (put("param_groups", 0, None), TypeError, "'NoneType' object is not subscriptable"),
     "no parameters": (drop("param_groups", 0, "params"), KeyError, "'params'"),
     "a state that is none": (put("state", None), AttributeError, "'NoneType' object has no attribute 'items'"),
+    "a number that is a list": (put("param_groups", 0, "params", 0, []), TypeError, "unhashable type: 'list'"),
 }  # fmt: skip
 
 
@@ -157,6 +158,137 @@ def test_state_that_would_fail_or_lie_at_the_next_step(name):
         assert seen(fresh.state_dict()) == before
     fresh.load_state_dict(whole)
     step(fb, fresh, others)
+
+
+def option_changes(optimizer):
+    """What options can't be: they would fail at the next step, in the middle of it."""
+    defaults = optimizer.defaults
+    several = [fb.ones(2, 3), fb.ones(0), fb.ones(2).to_sparse(), array(fb.ones(2)), 1j]
+    for option in type(optimizer).scalars:
+        yield from ((put("param_groups", 0, option, value), TypeError) for value in [*several, {}, ()])
+        if isinstance(defaults[option], tuple):
+            pair = tuple(0.5 for _ in defaults[option])
+            wrong = [0.5, (*pair, 0.5), pair[:-1], (*pair[:-1], fb.ones(3)), (*pair[:-1], "a")]
+            yield from ((put("param_groups", 0, option, value), TypeError) for value in wrong)
+        else:
+            yield put("param_groups", 0, option, 10**400), OverflowError
+    for option, default in defaults.items():
+        if isinstance(default, bool) or option in ("foreach", "fused"):
+            yield put("param_groups", 0, option, fb.ones(2)), TypeError
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_options_that_would_fail_at_the_next_step(name):
+    optimizer, params = made(fb, name, 1)
+    whole = optimizer.state_dict()
+    before, values = seen(whole), [array(p).copy() for p in params]
+    for change, kind in option_changes(optimizer):
+        state = copy.deepcopy(whole)
+        change(fb, state)
+        with pytest.raises(kind, match="the option '"):
+            optimizer.load_state_dict(state)
+        assert seen(optimizer.state_dict()) == before
+    group, option = optimizer.param_groups[0], type(optimizer).scalars[0]
+    good, group[option] = group[option], fb.ones(3)
+    with pytest.raises(TypeError, match=f"the option '{option}' should be"):
+        step(fb, optimizer, params)
+    group[option] = good
+    assert all((array(p) == value).all() for p, value in zip(params, values, strict=True))
+    step(fb, optimizer, params)
+
+
+def test_the_form_of_a_state_dict():
+    optimizer, _ = made(fb, "Adam", 1)
+    before = seen(optimizer.state_dict())
+    good = {"lr": 1.0, "params": [0, 1]}
+    for state, kind, text in (
+        (5, AttributeError, "has no attribute 'copy': the state dict should be a dict"),
+        (None, AttributeError, "has no attribute 'copy'"),
+        ({"param_groups": [{"lr": 1.0}], "state": {}}, KeyError, "'params' is not in group 0"),
+        ({"param_groups": [{**good, "params": "ab"}], "state": {}}, TypeError, "the loaded 'params' of group 0"),
+        ({"param_groups": 5, "state": {}}, TypeError, "object of type 'int' has no len.*: the loaded 'param_groups'"),
+        ({"param_groups": fb.ones(1), "state": {}}, TypeError, "the loaded 'param_groups' should be a list"),
+        ({"param_groups": [fb.ones(1)], "state": {}}, TypeError, "the loaded group 0 should be a dict"),
+        ({"param_groups": [good], "state": {0: {}}}, KeyError, "'betas' is not in group 0"),
+    ):
+        with pytest.raises(kind, match=text):
+            optimizer.load_state_dict(state)
+        assert seen(optimizer.state_dict()) == before
+
+
+def minimized(t, steps: int):
+    params = [t.nn.Parameter(t.full((2, 3), i + 1.0, dtype=t.float64)) for i in range(2)]
+    optimizer = t.optim.LBFGS(params, max_iter=3, history_size=4)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = sum(((p - 0.3) ** 4).sum() for p in params)
+        loss.backward()
+        return loss
+
+    for _ in range(steps):
+        optimizer.step(closure)
+    return optimizer, params, closure
+
+
+def test_the_memory_of_lbfgs():
+    whole = minimized(fb, 2)[0].state_dict()
+    optimizer, params, closure = minimized(fb, 1)
+    before = seen(optimizer.state_dict())
+    own, options = ("state", 0), ("param_groups", 0)
+    changes = [
+        *((put(*own, name, fb.ones(5)), ValueError) for name in ("d", "prev_flat_grad", "t", "H_diag", "prev_loss")),
+        *((put(*own, name, "a"), TypeError) for name in ("d", "prev_flat_grad", "t", "ro", "old_dirs", "al", "n_iter")),
+        *((put(*own, name, 0, fb.ones(5)), ValueError) for name in ("old_dirs", "old_stps", "ro")),
+        *((drop(*own, name, 0), TypeError) for name in ("old_dirs", "old_stps", "al")),
+        *((drop(*own, name), KeyError) for name in ("d", "t", "ro", "H_diag", "func_evals")),
+        *((drop(*options, name), KeyError) for name in ("lr", "max_iter", "tolerance_change", "history_size")),
+        *((put(*options, name, 1.5), TypeError) for name in ("max_iter", "max_eval", "history_size")),
+        (put(*options, "line_search_fn", "a"), RuntimeError), (put(*own, 5), TypeError),
+    ]  # fmt: skip
+    for change, kind in changes:
+        state = copy.deepcopy(whole)
+        change(fb, state)
+        with pytest.raises(kind):
+            optimizer.load_state_dict(state)
+        assert seen(optimizer.state_dict()) == before
+    results = []
+    for t in (torch, fb):
+        optimizer, params, closure = minimized(t, 1)
+        optimizer.load_state_dict(copy.deepcopy(minimized(t, 2)[0].state_dict()))
+        optimizer.step(closure)
+        results.append([array(p) for p in params])
+    assert results[1][0] == pytest.approx(results[0][0], rel=1e-9)
+
+
+def rows(t, steps: int):
+    param = t.nn.Parameter(t.ones(2, 3, dtype=t.float64))
+    optimizer = t.optim.SparseAdam([param], lr=0.1)
+    for _ in range(steps):
+        param.grad = t.full((2, 3), 0.5, dtype=t.float64).to_sparse()
+        optimizer.step()
+    return optimizer
+
+
+def test_the_state_of_sparse_adam():
+    whole, optimizer = rows(fb, 2).state_dict(), rows(fb, 1)
+    before = seen(optimizer.state_dict())
+    own, group = ("state", 0), ("param_groups", 0)
+    for change, kind in [
+        *((put(*own, name, fb.ones(3, 2)), ValueError) for name in ("step", "exp_avg", "exp_avg_sq")),
+        *((put(*own, name, "a"), TypeError) for name in ("step", "exp_avg", "exp_avg_sq")),
+        *((put(*own, name, fb.ones(2, 3).to_sparse()), TypeError) for name in ("exp_avg", "exp_avg_sq")),
+        *((drop(*own, name), KeyError) for name in ("step", "exp_avg", "exp_avg_sq")),
+        *((put(*group, name, None), TypeError) for name in ("lr", "betas", "eps")),
+        *((drop(*group, name), KeyError) for name in ("lr", "betas", "eps")), (put(*own, 5), TypeError),
+    ]:  # fmt: skip
+        state = copy.deepcopy(whole)
+        change(fb, state)
+        with pytest.raises(kind):
+            optimizer.load_state_dict(state)
+        assert seen(optimizer.state_dict()) == before
+    optimizer.load_state_dict(whole)
+    assert seen(optimizer.state_dict()) == seen(rows(fb, 2).state_dict())
 
 
 def test_the_state_of_another_optimizer_or_model():
@@ -228,6 +360,7 @@ SCHEDULES = {
     "LambdaLR": lambda s, o: s.LambdaLR(o, Factor(0.9)),
     "MultiplicativeLR": lambda s, o: s.MultiplicativeLR(o, lambda e: 0.9),
     "CosineAnnealingLR": lambda s, o: s.CosineAnnealingLR(o, 7),
+    "MultiStepLR": lambda s, o: s.MultiStepLR(o, [2, 3]),
     "OneCycleLR": lambda s, o: s.OneCycleLR(o, 0.2, total_steps=20),
     "CyclicLR": lambda s, o: s.CyclicLR(o, 0.1, 0.2, 3, scale_fn=Factor(0.9), cycle_momentum=False),
     "ReduceLROnPlateau": lambda s, o: s.ReduceLROnPlateau(o, patience=1),
@@ -303,6 +436,81 @@ def test_pieces_that_would_fail_at_the_next_step(name):
         with pytest.raises(TypeError, match=next(iter(piece))):
             schedule.load_state_dict({**schedule.state_dict(), **piece})
         assert repr(schedule.state_dict()) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "kind"),
+    [
+        *(("StepLR", put("gamma", value), TypeError) for value in (lambda t: t.ones(2), 1j, None, lambda t: t.ones(0))),
+        *(("CosineAnnealingLR", put("base_lrs", [value]), TypeError) for value in (None, lambda t: t.ones(2))),
+        ("OneCycleLR", put("_schedule_phases", 0, "start_lr", "a"), KeyError),
+        ("OneCycleLR", put("_schedule_phases", 1, "end_step", None), TypeError),
+        ("OneCycleLR", drop("_schedule_phases", 1), IndexError),
+        ("OneCycleLR", drop("_schedule_phases", 1, "end_lr"), TypeError),
+        ("CyclicLR", put("cycle_momentum", True), KeyError),
+        ("CyclicLR", put("max_lrs", [0.1, 0.2]), ValueError),
+        ("ReduceLROnPlateau", put("mode", None), TypeError),
+        ("SequentialLR", put("_schedulers", 1, "base_lrs", []), ValueError),
+    ],
+)
+def test_more_that_would_fail_at_the_next_step(name, change, kind):
+    _, schedule = scheduled(fb, name, 1)
+    before = repr(schedule.state_dict())
+    state = copy.deepcopy(scheduled(fb, name, 3)[1].state_dict())
+    change(fb, state)
+    if isinstance(state.get("base_lrs"), list) and callable(state["base_lrs"][0]):
+        state["base_lrs"] = [state["base_lrs"][0](fb)]
+    with pytest.raises(kind):
+        schedule.load_state_dict(state)
+    assert repr(schedule.state_dict()) == before
+
+
+def test_pieces_that_may_change():
+    """Other milestones, a bound for each group or one for all, a rate in a tensor of one dimension, a user's attribute."""
+    for t in (torch, fb):
+        s = t.optim.lr_scheduler
+        optimizer, schedule = scheduled(t, "MultiStepLR", 1)
+        schedule.load_state_dict({**s.MultiStepLR(optimizer, [4, 5]).state_dict(), "gamma": t.full((1,), 0.5)})
+        assert dict(schedule.milestones) == {4: 1, 5: 1} and schedule.gamma.item() == 0.5
+        for _ in range(5):
+            schedule.step()
+        assert float(optimizer.param_groups[0]["lr"]) == pytest.approx(0.025)
+        schedule = s.ReduceLROnPlateau(optimizer, min_lr=0.1)
+        schedule.load_state_dict(s.ReduceLROnPlateau(optimizer, min_lr=[0.1]).state_dict())
+        assert schedule.default_min_lr is None
+
+        class Own(s.StepLR):
+            best = 3.0
+
+            def __init__(self, optimizer):
+                self.mark = 1.0
+                super().__init__(optimizer, 2)
+
+        schedule = Own(optimizer)
+        schedule.load_state_dict({**schedule.state_dict(), "mark": None})
+        assert schedule.mark is None
+
+
+def test_a_users_schedule_that_refuses():
+    class Picky(fb.optim.lr_scheduler.StepLR):
+        def load_state_dict(self, state_dict):
+            super().load_state_dict(state_dict)
+            raise RuntimeError("not mine")
+
+    def made(steps):
+        optimizer = fb.optim.SGD([fb.nn.Parameter(fb.ones(2))], lr=0.1)
+        s = fb.optim.lr_scheduler
+        schedule = s.ChainedScheduler([s.ExponentialLR(optimizer, 0.9), Picky(optimizer, 2)])
+        for _ in range(steps):
+            optimizer.step()
+            schedule.step()
+        return schedule
+
+    schedule, state = made(1), made(3).state_dict()
+    before = repr(schedule.state_dict())
+    with pytest.raises(RuntimeError, match="not mine"):
+        schedule.load_state_dict(state)
+    assert repr(schedule.state_dict()) == before
 
 
 def test_scalers():

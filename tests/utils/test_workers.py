@@ -6,6 +6,8 @@ import gc
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 
 import flambeau as fb
 from flambeau.utils.data import DataLoader, IterableDataset, get_worker_info
+from process import SOURCE
 
 pytestmark = pytest.mark.filterwarnings(r"ignore:os\.fork\(\) was called:RuntimeWarning")
 
@@ -103,6 +106,38 @@ def test_a_fork_of_a_process_that_has_computed_reads_and_says_what_it_can_not() 
     with pytest.raises(RuntimeError, match="Cannot re-initialize XLA in forked subprocess"):
         list(DataLoader(Computes(), **options))
     assert [float(x) for x in DataLoader(Computes(), num_workers=1, batch_size=None)] == [2.0 * i for i in range(8)]
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_a_process_forked_in_the_middle_leaves_the_workers_alone(persistent: bool) -> None:
+    """It may drop the iterator and end as it likes, and make one of its own; the one that it has inherited says whose it is."""
+    script = f"""
+import gc, os, sys
+from flambeau.utils.data import DataLoader
+if __name__ == "__main__":
+    loader = DataLoader(range(6), 2, num_workers=2, persistent_workers={persistent})
+    batches = iter(loader)
+    print(next(batches).tolist(), flush=True)
+    if not (pid := os.fork()):
+        try:
+            next(batches)
+        except RuntimeError as error:
+            print("forked" in str(error), flush=True)
+        if {persistent}:
+            print([b.tolist() for b in loader], flush=True)
+        else:
+            del batches
+            gc.collect()
+        sys.exit(3)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), [b.tolist() for b in batches])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={"PYTHONPATH": SOURCE, "JAX_PLATFORMS": "cpu", "PATH": "/usr/bin:/bin"},
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    own = ["[[0, 1], [2, 3], [4, 5]]"] * persistent
+    assert done.stdout.splitlines() == ["[0, 1]", "True", *own, "3 [[2, 3], [4, 5]]"], done.stderr
+    assert "Error" not in done.stderr
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])

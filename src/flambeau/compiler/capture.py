@@ -90,6 +90,7 @@ class Capture:
         recorder, inputs = self.recorder, self.inputs
         watcher = recorder.watcher
         before = grad_state.trace, Surroundings.now()
+        grad_state.watchers = ()  # a checkpointed part around sees the program's node, and none of the trace
         inputs.install(recorder.reads)
         try:
             yield

@@ -61,6 +61,7 @@ class Muon(RuleOptimizer):
 
     scalars: ClassVar[Any] = ("lr", "weight_decay", "momentum", "ns_coefficients", "eps")
     flags: ClassVar[Any] = ("nesterov", "ns_steps", "adjust_lr_fn")
+    whole: ClassVar[Any] = ("ns_steps",)
     shared: ClassVar[Any] = ()
     elementwise = False
     sorts = True

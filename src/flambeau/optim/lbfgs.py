@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from ..core.context.grad_mode import no_grad
 from ..core.tensor.tensor import Tensor, wrap
 from ._line_search import Point, StrongWolfe, interpolated
-from ._options import check_options
+from ._loading import check_has, check_is_dict, check_options, check_piece
+from ._options import check_options as check_ranges
 from ._own_writes import has_its_own
 from .optimizer import Number, Optimizer, ParamsT, loss_of
 from .rule import picked
@@ -131,7 +132,7 @@ class LBFGS(Optimizer):
         history_size: int = 100,
         line_search_fn: str | None = None,
     ) -> None:
-        check_options(lr)
+        check_ranges(lr)
         max_eval = max_iter * 5 // 4 if max_eval is None else max_eval
         names = "lr max_iter max_eval tolerance_grad tolerance_change history_size line_search_fn"
         super().__init__(params, picked(locals(), names))
@@ -139,6 +140,33 @@ class LBFGS(Optimizer):
             raise ValueError(
                 f"{type(self).__name__} doesn't support per-parameter options (parameter groups): give it one list"
             )
+
+    def _check_loaded(self, state: dict[Any, Any], groups: list[dict[str, Any]]) -> None:
+        group = groups[0]
+        numbers, whole = ("lr", "tolerance_grad", "tolerance_change"), ("max_iter", "max_eval", "history_size")
+        check_options(self, 0, {"line_search_fn": None, **group}, numbers, whole)
+        if group.get("line_search_fn") not in (None, "strong_wolfe"):
+            raise RuntimeError(f"only 'strong_wolfe' is supported as line_search_fn, not {group['line_search_fn']!r}")
+        params = group["params"]
+        own = state.get(params[0], {}) if params else {}
+        what = "the first parameter"
+        check_is_dict(what, own)
+        if not own.get("n_iter"):
+            return
+        check_has(self, what, own, ("func_evals", *_MEMORY))
+        length = sum(2 * p.numel() if p.dtype.is_complex else p.numel() for p in params)
+        for name in ("d", "prev_flat_grad"):
+            check_piece(what, name, own[name], (length,))
+        for name in ("func_evals", "n_iter", "t", "H_diag", "prev_loss"):
+            check_piece(what, name, own[name], None, number=True)
+        for name, shape in (("old_dirs", (length,)), ("old_stps", (length,)), ("ro", None)):
+            if not isinstance(own[name], list) or len(own[name]) != len(own["ro"]):
+                raise TypeError(f"the loaded '{name}' should be a list, as long as 'ro', got {own[name]!r:.80}")
+            for piece in own[name]:
+                check_piece(what, name, piece, shape)
+        places = own.get("al")  # what the two loops share: PyTorch makes it once
+        if places is not None and not (isinstance(places, list) and len(places) >= group["history_size"]):
+            raise TypeError(f"the loaded 'al' should be a list of 'history_size' entries, got {places!r:.80}")
 
     def step(self, closure: Callable[[], _R]) -> _R:  # type: ignore[override]
         """Minimize for some iterations. Returns the loss of the first evaluation."""

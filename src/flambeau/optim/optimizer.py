@@ -6,7 +6,7 @@ import functools
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from copy import deepcopy
+from copy import copy, deepcopy
 from typing import Any, ClassVar, TypeAlias, TypeVar, overload
 
 import jax
@@ -26,6 +26,7 @@ from ..core.tensor.storage import LaidStorage, PartsStorage, cut_over, laid
 from ..core.tensor.tensor import Tensor, blank, wrap
 from ..nn.modules._unregistered import plainly_held, unregistered
 from ..nn.modules.module import Module
+from ._loading import check_dict, check_parts
 from ._reach import WHOLE, lies_in_parts, reach_of
 
 ParamsT: TypeAlias = Iterable[Tensor | dict[str, Any] | tuple[str, Tensor]]
@@ -398,30 +399,17 @@ class Optimizer:
         replaced by the loaded ones, except that names of parameters stay if none are loaded. Raises ValueError if the
         groups do not match, KeyError for what is missing; whatever is raised, nothing is changed.
         """
-        state_dict = state_dict.copy()
+        check_dict(state_dict)
+        state_dict = copy(state_dict)
         for hook in self._optimizer_load_state_dict_pre_hooks.values():
             changed = hook(self, state_dict)
             if changed is not None:
                 state_dict = changed
-        for part in ("param_groups", "state"):
-            if part not in state_dict:
-                raise KeyError(f"'{part}' is not in the loaded state dict: it is no optimizer's")
-        groups, saved_groups = self.param_groups, deepcopy(state_dict["param_groups"])
-        if len(groups) != len(saved_groups):
-            raise ValueError(
-                f"loaded state dict has a different number of parameter groups ({len(saved_groups)}, the optimizer has "
-                f"{len(groups)})"
-            )
-        if not hasattr(state_dict["state"], "items"):
-            kind = type(state_dict["state"]).__name__
-            raise AttributeError(f"'{kind}' object has no attribute 'items': the loaded 'state' should be a dict")
+        groups = self.param_groups
+        check_parts(state_dict, groups)
+        saved_groups = deepcopy(state_dict["param_groups"])
         by_index: dict[Any, Tensor] = {}
         for group, saved in zip(groups, saved_groups, strict=True):
-            if len(group["params"]) != len(saved["params"]):
-                raise ValueError(
-                    "loaded state dict contains a parameter group that doesn't match the size of optimizer's group: "
-                    f"{len(saved['params'])} and {len(group['params'])} parameters"
-                )
             by_index.update(zip(saved["params"], group["params"], strict=True))
             saved["params"] = group["params"]
             if "param_names" in group:

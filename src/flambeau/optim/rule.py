@@ -26,6 +26,7 @@ from ..runtime.memory import Growth
 from ._arrays import apart, bundles, in_blocks, is_complex, joined, narrowed, one_number, placed, split, widened
 from ._directly import OVER, directly
 from ._grouped import GroupedOptimizer
+from ._loading import NUMBERS, check_has, check_is_dict, check_option, check_options, check_piece
 from ._options import Asked, plain
 from ._own_writes import step_by_methods
 from ._reach import WHOLE, begun_in_parts, lies_in_parts, reach_of
@@ -63,6 +64,7 @@ class RuleOptimizer(GroupedOptimizer):
     scalars: ClassVar[tuple[str, ...]] = ("lr", "weight_decay")
     optional: ClassVar[tuple[str, ...]] = ("weight_decay",)
     flags: ClassVar[tuple[str, ...]] = ("maximize",)
+    whole: ClassVar[tuple[str, ...]] = ()  # those of these that are whole numbers
     late: ClassVar[bool] = False  # whether a parameter may have some of its state and get the rest later
     elementwise: ClassVar[bool] = True  # whether the rule may be given several small parameters as one array
     shared: ClassVar[tuple[str, ...]] = ("step",)  # 0-dim state, kept per parameter but as a rule equal in all of them
@@ -103,7 +105,7 @@ class RuleOptimizer(GroupedOptimizer):
                 for name in [name for name, value in own.items() if value is None]:
                     del own[name]  # PyTorch's SGD once wrote None for a buffer that is not there yet
                 for name in self.shared:
-                    if isinstance(own.get(name), (int, float)):
+                    if isinstance(own.get(name), NUMBERS):
                         own[name] = wrap(placed(one_number(own[name]), param._array))
 
     def _fill_in(self, group: dict[str, Any]) -> None:
@@ -116,45 +118,23 @@ class RuleOptimizer(GroupedOptimizer):
         for index, group in enumerate(groups):
             full = dict(group)
             self._fill_in(full)
-            for name in self.scalars:
-                if name not in full:
-                    raise KeyError(
-                        f"'{name}' is not in group {index} of the loaded state dict, which {type(self).__name__} needs: is it "
-                        "another optimizer's?"
-                    )
-                value = full[name]
-                if self.sorts and group["params"]:
-                    value = self.option(name, value, self.kind(group["params"][0], full))
-                for one in value if isinstance(value, (tuple, list)) else (value,):
-                    _check_number(name, one)
+            check_options(self, index, full, self.scalars, self.whole)
+            for name in (*self.scalars, *self.whole) if self.sorts and group["params"] else ():
+                self.option(name, full[name], self.kind(group["params"][0], full))
             for number, param in enumerate(group["params"]):
                 if param in state:
                     self._check_state(f"parameter {number} of group {index}", param, state[param], full)
 
     def _check_state(self, what: str, param: Tensor, own: Any, group: dict[str, Any]) -> None:
-        if not isinstance(own, dict):
-            raise TypeError(f"the loaded state of {what} should be a dict, got {type(own).__name__}")
+        check_is_dict(what, own)
         names = self.names_of(self.kind(param, group), group)
-        for name in (*self.shared, *names) if own and not self.late else ():
-            if name not in own:
-                raise KeyError(
-                    f"'{name}' is not in the loaded state of {what}, which {type(self).__name__} needs: is it another "
-                    "optimizer's?"
-                )
+        check_has(self, what, own, (*self.shared, *names) if own and not self.late else ())
         for name in (*self.shared, *names):
             value = own.get(name)
             if value is None and (self.late or name not in own):
                 continue
-            if not isinstance(value, Tensor) and (name in names or not isinstance(value, (int, float))):
-                raise TypeError(f"the loaded '{name}' of {what} should be a tensor, got {type(value).__name__}")
-            if not isinstance(value, Tensor):
-                continue
-            shape = self.state_shape(name, tuple(param.shape))
-            if value.numel() != 1 if name in self.shared else value.shape != shape:
-                raise ValueError(
-                    f"the loaded '{name}' of {what} has the shape {list(value.shape)}, and should have "
-                    f"{'one element' if name in self.shared else list(shape)}: is it another model's?"
-                )
+            common = name in self.shared
+            check_piece(what, name, value, None if common else self.state_shape(name, tuple(param.shape)), common)
 
     # --- state ----------------------------------------------------------------------------------------------------
 
@@ -385,8 +365,7 @@ class RuleOptimizer(GroupedOptimizer):
                 sizes.append(0)
                 values.append(value)
         for name, value in zip(self.scalars, key, strict=False):
-            for one in value if isinstance(value, (tuple, list)) else (value,):
-                _check_number(name, one)
+            check_option(name, value, self.defaults.get(name))
         scalars: Any
         if any(isinstance(value, Tensor) for value in values):
             constant = False
@@ -506,11 +485,6 @@ def _met(trace: Any, tensors: list[Tensor]) -> Any:
 def _flag(value: Any) -> Any:
     """An option that is built into a program: what is no text or tuple is on or off."""
     return value if isinstance(value, (str, tuple)) else bool(value)
-
-
-def _check_number(name: str, value: Any) -> None:
-    if not isinstance(value, Tensor) and not hasattr(type(value), "__float__"):
-        raise TypeError(f"the option '{name}' should be a number, got {value!r:.80}, a {type(value).__name__}")
 
 
 # --- what rules are written with ----------------------------------------------------------------------------------

@@ -14,11 +14,14 @@ from ..core.tensor.donation import overwrite
 from ..core.tensor.sparse import check_not_traced, is_sparse, stored
 from ..core.tensor.tensor import Tensor, wrap
 from ._grouped import GroupedOptimizer
+from ._loading import check_has, check_is_dict, check_options, check_piece
 from ._options import check_tensor_rate
 from .optimizer import Number, ParamsT, full_like
 from .rule import picked
 
 __all__ = ["SparseAdam"]
+
+_MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 def named_rows(grad: Tensor) -> tuple[Any, Any, Any]:
@@ -117,6 +120,17 @@ class SparseAdam(GroupedOptimizer):
         if bad:
             raise ValueError(f"Sparse params at indices {bad}: SparseAdam requires dense parameter tensors")
 
+    def _check_loaded(self, state: dict[Any, Any], groups: list[dict[str, Any]]) -> None:
+        for index, group in enumerate(groups):
+            check_options(self, index, group, ("lr", "betas", "eps"))
+            for number, param in enumerate(group["params"]):
+                if param in state:
+                    what, own = f"parameter {number} of group {index}", state[param]
+                    check_is_dict(what, own)
+                    check_has(self, what, own, ("step", *_MOMENTS) if own else ())
+                    for name in own.keys() & {"step", *_MOMENTS}:
+                        check_piece(what, name, own[name], None if name == "step" else param.shape, name == "step")
+
     def _step_group(self, index: int, group: dict[str, Any], params: list[Tensor]) -> None:
         for param in params:
             if not is_sparse(param.grad):
@@ -131,11 +145,11 @@ class SparseAdam(GroupedOptimizer):
         own = self.state[param]
         if not own:
             own["step"] = 0
-            for name in ("exp_avg", "exp_avg_sq"):
+            for name in _MOMENTS:
                 own[name] = wrap(full_like(param._array, 0))
         own["step"] += 1
         beta1, beta2 = (float(beta) for beta in group["betas"])
         size = float(group["lr"]) * math.sqrt(1 - beta2 ** own["step"]) / (1 - beta1 ** own["step"])
-        sign = -1.0 if group["maximize"] else 1.0
+        sign = -1.0 if group.get("maximize") else 1.0
         options = np.array([size, beta1, beta2, group["eps"], sign], np.float64)
         overwrite(_step, (param, own["exp_avg"], own["exp_avg_sq"]), named_rows(param.grad), options)  # type: ignore[arg-type]

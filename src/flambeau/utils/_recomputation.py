@@ -211,17 +211,27 @@ class CheckpointInputs(Function):
 
 
 class Around:
-    """What was in place around a part by those who watch the tape, a sharded module's whole parameters: it is for the second run, too."""
+    """What was in place around a part: it is for the second run, too.
+
+    That is what those who watch the tape have put there (a sharded module's whole parameters), and whether modules are compiled one by
+    one, since a program's node saves other things than the nodes of its operators.
+    """
 
     def __init__(self) -> None:
         self.places = [watch.again for watch in state.watchers if hasattr(watch, "again")]
+        self.compiled = state.regional, state.uncompiled
 
     @contextlib.contextmanager
     def again(self) -> Iterator[None]:
-        with contextlib.ExitStack() as stack:
-            for place in self.places:
-                stack.enter_context(place())
-            yield
+        before = state.regional, state.uncompiled
+        state.regional, state.uncompiled = self.compiled
+        try:
+            with contextlib.ExitStack() as stack:
+                for place in self.places:
+                    stack.enter_context(place())
+                yield
+        finally:
+            state.regional, state.uncompiled = before
 
 
 class Arguments:

@@ -72,6 +72,13 @@ def _values(array: jax.Array) -> np.ndarray:
     return np.ascontiguousarray(np.asarray(_Memory(array))).view(array.dtype).reshape(array.shape)
 
 
+class _Held(np.ndarray):
+    """Values that NumPy holds. What only JAX's arrays have is asked for by what is about to compute."""
+
+    devices = sharding = at = format = committed = property(refuse)
+    addressable_data = addressable_shards = is_fully_addressable = unsafe_buffer_pointer = property(refuse)
+
+
 def _read(value: Any, g: geometry.Geometry) -> np.ndarray:
     """What `geometry.read` gives, as a look into the host's memory."""
     values = np.asarray(value)
@@ -79,12 +86,12 @@ def _read(value: Any, g: geometry.Geometry) -> np.ndarray:
         refuse()
     size = values.itemsize
     memory = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
-    return np.ndarray(g.shape, values.dtype, memory, g.offset * size, [step * size for step in g.strides])
+    return _Held(g.shape, values.dtype, memory, g.offset * size, [step * size for step in g.strides])
 
 
 def _read_on_host() -> None:
     """Values that NumPy holds stay there."""
-    held = property(lambda self: self.host)
+    held = property(lambda self: self.host.view(_Held))
     storage.HostStorage.value = held  # type: ignore[assignment, method-assign, misc]
     storage.SharedStorage.value = held  # type: ignore[assignment, method-assign, misc]
     storage.SharedStorage.read = storage.SharedStorage.view  # type: ignore[method-assign]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ...core.context.tracing import recorder
+from ...core.tensor.sparse import is_sparse
 from ...core.tensor.tensor import Tensor
 from ..optimizer import Optimizer
 
@@ -21,6 +22,9 @@ EPOCH_DEPRECATION_WARNING = (
 _TOO_EARLY = "Detected call of `lr_scheduler.step()` before `optimizer.step()`."
 _ORDER_URL = "See more details at https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate"
 
+_PACKAGE = __name__[: __name__.index(".optim.") + len(".optim.")]
+_BY_GROUP = ("base_lrs", "max_lrs", "base_momentums", "max_momentums")
+
 Rate = float | Tensor
 
 
@@ -31,7 +35,7 @@ def _copied(value: Any) -> Any:
 def _set(group: dict[str, Any], name: str, value: Any) -> None:
     """Give a group's option a new value; a tensor stays the same tensor."""
     if isinstance(group[name], Tensor):
-        group[name].fill_(value)
+        group[name].fill_(value.reshape(()) if isinstance(value, Tensor) else value)
     else:
         group[name] = value
 
@@ -52,9 +56,14 @@ def _loaded_parts(state_dict: Any, name: str, there: int) -> list[Any]:
 def _is_alike(new: Any, old: Any) -> bool:
     """Whether a piece of state may take another's place: numbers that of numbers, texts of texts, lists of lists."""
     if isinstance(old, (int, float)):
-        return isinstance(new, (numbers.Number, Tensor))
-    if isinstance(old, (str, dict)):
-        return isinstance(new, str if isinstance(old, str) else dict)
+        if isinstance(new, Tensor):
+            return new.numel() == 1 and not new.dtype.is_complex and not is_sparse(new)
+        return isinstance(new, numbers.Real)
+    if isinstance(old, str):
+        return isinstance(new, str)
+    if isinstance(old, dict):
+        names = old if all(isinstance(key, str) for key in old) else ()  # milestones are keys, not names
+        return isinstance(new, dict) and all(key in new and _is_alike(new[key], old[key]) for key in names)
     if isinstance(old, (list, tuple)):
         return isinstance(new, (list, tuple)) and all(_is_alike(a, b) for a, b in zip(new, old, strict=False))
     return True
@@ -177,12 +186,22 @@ class LRScheduler:
         for name, value in dict(state_dict).items():
             if name == "optimizer" or callable(getattr(type(self), str(name), None)):
                 raise TypeError(f"'{name}' in the loaded state dict is no piece of a schedule's state")
-            optional = value is None and name not in ("last_epoch", "_step_count", "base_lrs")
-            if name in held and not optional and not _is_alike(value, held[name]):
+            if name in held and not (value is None and self._may_lack(name)) and not _is_alike(value, held[name]):
                 raise TypeError(
                     f"'{name}' of {type(self).__name__} can't be {value!r}, as the loaded state dict has it: it is "
                     f"{held[name]!r} here"
                 )
+            there = held[name] if name in _BY_GROUP and not self._all_groups and name in held else None
+            if there is not None and len(value) != len(there):
+                raise ValueError(
+                    f"'{name}' in the loaded state dict has {len(value)} entries, and this {type(self).__name__} has "
+                    f"{len(there)} groups"
+                )
+
+    def _may_lack(self, name: str) -> bool:
+        """Whether a piece of state may be None: one that a user's class has put there."""
+        known = ("last_epoch", "base_lrs", "_step_count", "_last_lr", "_is_initial", "_get_lr_called_within_step")
+        return name not in known and not type(self).__module__.startswith(_PACKAGE)
 
     def _take(self, state_dict: dict[str, Any]) -> None:
         self.__dict__.update(state_dict)

@@ -47,9 +47,16 @@ class _Several(LRScheduler):
                 scheduler._check_loaded(state)
 
     def _take(self, state_dict: dict[str, Any]) -> None:
+        before = [(thing, dict(vars(thing))) for thing in (self, *self._schedulers)]
         super()._take({key: value for key, value in state_dict.items() if key != "_schedulers"})
-        for scheduler, state in zip(self._schedulers, state_dict["_schedulers"], strict=False):
-            scheduler.load_state_dict(state)
+        try:
+            for scheduler, state in zip(self._schedulers, state_dict["_schedulers"], strict=False):
+                scheduler.load_state_dict(state)
+        except BaseException:  # a user's own schedule has said no
+            for thing, attributes in before:
+                vars(thing).clear()
+                vars(thing).update(attributes)
+            raise
 
 
 class SequentialLR(_Several):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import types
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from ...core.dispatch.messages import message
 from ..optimizer import Optimizer
@@ -13,6 +13,7 @@ from .base import LRScheduler, Rate, _check_attributes, _check_optimizer, _per_g
 
 _STRATEGIES = "'cos' or 'linear'"
 _NUMBER = "number of total steps"
+_NAMES = ("initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum")  # of a group, that one cycle goes between
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
@@ -76,6 +77,7 @@ class _Cycle(LRScheduler):
 
     cycle_momentum: bool
     use_beta1: bool
+    _needed: ClassVar[tuple[str, ...]] = ("use_beta1",)  # to cycle the momentum
 
     def _start_momentum(self, base_momentum: Any, max_momentum: Any, begin: bool) -> tuple[list[Any], list[Any]]:
         optimizer = self.optimizer
@@ -90,6 +92,13 @@ class _Cycle(LRScheduler):
                 group["max_momentum"] = high
                 group["base_momentum"] = low
         return lows, highs
+
+    def _check_loaded(self, state_dict: Any) -> None:
+        super()._check_loaded(state_dict)
+        needed = self._needed if dict(state_dict).get("cycle_momentum") else ()
+        for name in needed:
+            if name not in state_dict and name not in self.__dict__:
+                raise KeyError(f"'{name}' is not in the loaded state dict, whose momentum is cycled: is it whole?")
 
     def _set_momentum(self, group: dict[str, Any], value: Any) -> None:
         if self.use_beta1:
@@ -110,6 +119,7 @@ class CyclicLR(_Cycle):
     max_momentums: list[Any]
 
     _all_groups = False
+    _needed = ("use_beta1", "base_momentums", "max_momentums")
 
     def __init__(
         self,
@@ -264,6 +274,16 @@ class OneCycleLR(_Cycle):
         if cycle_momentum:
             self._start_momentum(base_momentum, max_momentum, last_epoch == -1)
         super().__init__(optimizer, last_epoch)
+
+    def _check_loaded(self, state_dict: Any) -> None:
+        super()._check_loaded(state_dict)
+        phases = dict(state_dict).get("_schedule_phases", self._schedule_phases)
+        if len(phases) < 2:
+            raise IndexError("list index out of range: the loaded '_schedule_phases' should have two or three entries")
+        for phase in phases:
+            for key, name in phase.items():
+                if key != "end_step" and name not in _NAMES:
+                    raise KeyError(f"{name!r} of the loaded '_schedule_phases' is no entry of a group: {_NAMES} are")
 
     def _anneal_func(self, start: Any, end: Any, pct: float) -> Any:
         if self._anneal_func_type == "linear":

@@ -62,6 +62,9 @@ class ReduceLROnPlateau(LRScheduler):
         self.threshold_mode = threshold_mode
         self._reset()
 
+    def _may_lack(self, name: str) -> bool:
+        return name == "default_min_lr" or super()._may_lack(name)
+
     def _reset(self) -> None:
         self.best: float = self.mode_worse
         self.cooldown_counter: int = 0

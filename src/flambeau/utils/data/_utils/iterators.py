@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import multiprocessing.connection
 import multiprocessing.forkserver
+import multiprocessing.process
 import multiprocessing.spawn
 import os
 import signal
@@ -175,6 +176,27 @@ def _end(workers: list[_Worker]) -> None:
     workers.clear()
 
 
+_open: weakref.WeakSet[_MultiProcessingDataLoaderIter] = weakref.WeakSet()  # iterators that have workers
+
+
+def _leave_to_the_parent() -> None:
+    """In a process that was forked from one that loads data: the workers are the other's, and stay so when this one ends."""
+    iterator: Any
+    for iterator in list(_open):
+        iterator._finalizer.detach()
+        for worker in iterator._workers:
+            worker.pipe.close()
+            multiprocessing.process._children.discard(worker.process)  # type: ignore[attr-defined]
+        iterator._workers.clear()
+        loader = iterator._loader
+        if getattr(loader, "_iterator", None) is iterator:
+            loader._iterator = None  # what `persistent_workers` would use again
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_the_parent)
+
+
 class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
     """Batch `k` comes from worker `k % num_workers`, so that the order is the sampler's whatever the workers' speed.
 
@@ -189,6 +211,8 @@ class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
         self._number = 0
         self._workers: list[_Worker] = []
         self._finalizer = weakref.finalize(self, _end, self._workers)
+        self._process = os.getpid()
+        _open.add(self)
         self._start(loader)
         self._refill(loader)
 
@@ -282,6 +306,11 @@ class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
         return RuntimeError(f"DataLoader timed out after {self._timeout:g} seconds")
 
     def _next_data(self) -> Any:
+        if self._process != os.getpid():
+            raise RuntimeError(
+                "the workers of this DataLoader's iterator belong to the process from which this one was forked: make an "
+                "iterator of your own, iter(loader)"
+            )
         while self._order:
             worker, batch = self._answered()
             if isinstance(batch, StreamEnded):
