@@ -25,8 +25,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 calls, sizes, plain = collections.Counter(), collections.Counter(), exchange.Exchange.together
 
-def together(self, pattern, value, *rest):
-    made = plain(self, pattern, value, *rest)
+def together(self, pattern, value, *rest, **named):
+    made = plain(self, pattern, value, *rest, **named)
     if self.n > 1 and value is not None:
         calls[pattern.name] += 1
         sizes[pattern.name] += max(made.nbytes, value.nbytes)

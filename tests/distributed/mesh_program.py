@@ -656,8 +656,8 @@ def what_is_sent() -> None:
     once, each block by itself."""
     sent: list[tuple[str, int]] = []
 
-    def watch(name: str, size: int) -> None:
-        sent.append((name, size))
+    def watch(told: exchange.Sent) -> None:
+        sent.append((told.name, told.size))
 
     blocks = [nn.Sequential(nn.Linear(8 * n, 16), nn.GELU(), nn.Linear(16, 8 * n + 8)) for n in (1, 2, 3)]
     sizes = [sum(p.nbytes for p in block.parameters()) for block in blocks]

@@ -28,7 +28,9 @@ OF_TENSORS = """
 tensors sums_still_to_be_made placements_after_operators unlike_cuts_and_writes unequal_parts checks_of_values
 a_gpt_fully_sharded fully_sharded_in_unequal_parts checkpoints what_is_sent what_is_held a_pipeline averages_of_models
 checkpointed_and_sharded one_program_of_what_is_cut one_program_without_the_optimizer
-what_no_process_uses_has_no_gradient replicated_without_a_wrapper averages_over_groups_of_several_sizes
+what_no_process_uses_has_no_gradient parameters_of_two_kinds_in_one_optimizer one_program_of_copies_and_parts counted_collectives
+gradients_as_two_factors a_compiled_step_holds_one_block own_parts_of_outputs device_ids_on_a_cpu
+replicated_without_a_wrapper averages_over_groups_of_several_sizes
 """.split()
 
 
@@ -63,7 +65,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
     """One launch for all: starting is what takes long."""
     names = (*OF_TENSORS, *CHECKS)  # a group that one rank makes alone comes after those that all make
     return results(
-        2, tmp_path_factory.mktemp("two"), "mesh_program.py", names, STEPS="3", TORCH_DISTRIBUTED_DEBUG="DETAIL"
+        2, tmp_path_factory.mktemp("two"), "more_program.py", names, STEPS="3", TORCH_DISTRIBUTED_DEBUG="DETAIL"
     )
 
 

@@ -8,6 +8,7 @@ from ..core.tensor.tensor import Tensor
 from ..ops.shape.joining import cat
 from ..processes import differentiable, groups
 from ..processes.groups import ReduceOp
+from ..processes.running import functional
 from . import _later
 from .device_mesh import DeviceMesh
 
@@ -39,6 +40,7 @@ def wait_tensor(tensor: Tensor) -> Tensor:
     return tensor
 
 
+@functional()
 def all_reduce(self: Tensor, reduceOp: str, group: Any, tag: str = "") -> Tensor:
     """The reduction of all processes' tensors."""
     return differentiable.all_reduce(self, _op(reduceOp), _group(group))
@@ -49,6 +51,7 @@ def all_reduce_coalesced(self: list[Tensor], reduceOp: str, group: Any, tag: str
     return [all_reduce(tensor, reduceOp, group) for tensor in self]
 
 
+@functional()
 def all_gather_single(self: Tensor, gather_dim: int, group: Any, tag: str = "") -> Tensor:
     """All processes' tensors, one after the other along a dimension."""
     return cat(list(differentiable.all_gather(self, _group(group))), gather_dim)
@@ -57,6 +60,7 @@ def all_gather_single(self: Tensor, gather_dim: int, group: Any, tag: str = "") 
 all_gather_tensor = all_gather_tensor_autograd = all_gather_single_autograd = all_gather_single
 
 
+@functional()
 def reduce_scatter_single(self: Tensor, reduceOp: str, scatter_dim: int, group: Any, tag: str = "") -> Tensor:
     """The reduction, a part of a dimension for each. AssertionError if it cannot be cut evenly."""
     chosen = _group(group)
@@ -69,6 +73,7 @@ def reduce_scatter_single(self: Tensor, reduceOp: str, scatter_dim: int, group: 
 reduce_scatter_tensor = reduce_scatter_tensor_autograd = reduce_scatter_single_autograd = reduce_scatter_single
 
 
+@functional()
 def all_to_all_single(
     self: Tensor, output_split_sizes: Any, input_split_sizes: Any, group: Any, tag: str = ""
 ) -> Tensor:
@@ -81,11 +86,13 @@ def all_to_all_single(
 all_to_all_single_autograd = all_to_all_single
 
 
+@functional()
 def broadcast(self: Tensor, src: int, group: Any, tag: str = "") -> Tensor:
     """One process's tensor."""
     return differentiable.broadcast(self, src, _group(group))
 
 
+@functional()
 def permute_tensor(self: Tensor, src_dst: list[int], group: Any, tag: str = "") -> Tensor:
     """Tensors handed on from process to process: that of rank i goes to rank `src_dst[i]`. All have the same number of rows."""
     chosen = _group(group)

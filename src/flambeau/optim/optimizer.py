@@ -118,14 +118,14 @@ def beside(param: Tensor, array: Any) -> Tensor:
 
 
 def by_mesh(params: list[Tensor]) -> list[list[Tensor]]:
-    """The parameters in batches that one program can update: those that lie in several processes, by their mesh and by whether in
-    equal parts, and the others."""
+    """The parameters in batches that one program can update: those that are cut over devices, by their mesh and by whether in equal
+    parts, and the others."""
     if all(type(param._storage) not in (LaidStorage, PartsStorage) for param in params):
         return [params] if params else []
     batches: dict[Any, list[Tensor]] = {}
     for param in params:
         cut = cut_over(param._storage)
-        kind = (cut.mesh, lies_in_parts(param)) if devices.is_far(cut) else None
+        kind = None if cut is None else (cut.mesh, lies_in_parts(param))
         batches.setdefault(kind, []).append(param)
     return list(batches.values())
 

@@ -30,6 +30,7 @@ from ._loading import NUMBERS, check_has, check_is_dict, check_option, check_opt
 from ._options import Asked, plain
 from ._own_writes import step_by_methods
 from ._reach import WHOLE, begun_in_parts, lies_in_parts, reach_of
+from ._spread import by_parts, cut_of
 from .differentiable import differentiable_step
 from .optimizer import Beginnings, ParamsT, beside, by_mesh, check_capturable, full_like, step_without_values
 
@@ -299,8 +300,12 @@ class RuleOptimizer(GroupedOptimizer):
         over = (are_alone([*params, *own]),) if self.elementwise and numbers >= OVER else ()
         arrays = ([*map(reach.read, params)], grads, [*map(reach.read, own)], common_arrays, scalars)
         met = None if trace is None else _met(trace, [*params, *own, *common])
+        cut = cut_of(params, own) if self.elementwise and reach is WHOLE else None
         try:  # the program of a compiled step owns the memory of parameters and state
-            new_params, new_own, new_common = program(*arrays, trace is not None, met, *over)
+            if cut is not None:
+                new_params, new_own, new_common = by_parts(program, cut)(*arrays, met)
+            else:
+                new_params, new_own, new_common = program(*arrays, trace is not None, met, *over)
         except NoData:
             new_params, new_own, new_common = step_without_values(program, arrays)
         for tensor, array in zip([*params, *own], [*new_params, *new_own], strict=True):

@@ -28,8 +28,8 @@ def of_step(step: Callable[[], Any]) -> Counts:
 def _between_processes(step: Callable[[], Any]) -> Counts:
     found: Counts = {}
 
-    def watch(name: str, size: int) -> None:
-        _add(found, name, size)
+    def watch(sent: exchange.Sent) -> None:
+        _add(found, sent.name, sent.size)
 
     exchange.watchers.append(watch)
     try:

@@ -20,7 +20,7 @@ from .errors import DistBackendError
 from .exchange import Absent, Pending
 from .groups import ReduceOp, chosen, default_group, get_group_rank
 from .patterns import ALL_GATHER, ALL_REDUCE, ALL_TO_ALL, BROADCAST, REDUCE_SCATTER, SCATTER
-from .running import outside, run, shaped, together, untraced, write
+from .running import operator_of, outside, run, shaped, together, untraced, write
 from .work import Work
 
 _BITWISE = (ReduceOp.BAND, ReduceOp.BOR, ReduceOp.BXOR)
@@ -158,8 +158,8 @@ def reduce(
     root = _root(group, dst, group_dst, "reduce")
     put = functools.partial(write, tensor) if root == group.rank() else _ignored
     return together(
-        group, ALL_REDUCE, value, shaped(value.shape, value.dtype), put, [tensor], async_op, reduction, op=reduction, root=root,
-        shape=list(value.shape),
+        group, ALL_REDUCE, value, shaped(value.shape, value.dtype), put, [tensor], async_op, reduction, "c10d::reduce_",
+        op=reduction, root=root, shape=list(value.shape),
     )  # fmt: skip
 
 
@@ -182,13 +182,14 @@ def broadcast(
 
 
 def _gathered(
-    group: Any, tensor: Tensor, put: Callable[[Any], Any], targets: Any, async_op: bool, **said: Any
+    group: Any, tensor: Tensor, put: Callable[[Any], Any], targets: Any, async_op: bool, operator: str = "", **said: Any
 ) -> Work | None:
     value = tensor._array
     shape = (group.size(), *value.shape)
     return together(
-        group, ALL_GATHER, value, shaped(shape, value.dtype), put, targets, async_op, shape=list(value.shape), **said
-    )
+        group, ALL_GATHER, value, shaped(shape, value.dtype), put, targets, async_op, operator=operator, shape=list(value.shape),
+        **said,
+    )  # fmt: skip
 
 
 def all_gather(tensor_list: Any, tensor: Any, group: Any = None, async_op: bool = False) -> Work | None:
@@ -202,7 +203,7 @@ def all_gather(tensor_list: Any, tensor: Any, group: Any = None, async_op: bool 
                 f"Invalid usage of tensors with different dtypesFound {targets[0].dtype} and  {target.dtype}"
             )
     _fitting(targets, "allgather", group.size(), tensor)
-    return _gathered(group, tensor, _rows(targets), targets, async_op)
+    return _gathered(group, tensor, _rows(targets), targets, async_op, "c10d::allgather_")
 
 
 def all_gather_single(output_tensor: Any, input_tensor: Any, group: Any = None, async_op: bool = False) -> Work | None:
@@ -251,7 +252,7 @@ def gather(
     if root != group.rank():
         if gather_list:
             raise ValueError("Argument ``gather_list`` must NOT be specified on non-destination ranks.")
-        return _gathered(group, tensor, _ignored, [], async_op, root=root)
+        return _gathered(group, tensor, _ignored, [], async_op, "c10d::gather_", root=root)
     if not gather_list:
         raise ValueError("Argument ``gather_list`` must be specified on destination rank.")
     targets = _tensors(gather_list, "gather_list")
@@ -261,7 +262,7 @@ def gather(
             "as size of the process group."
         )
     _fitting(targets, "gather", group.size(), tensor)
-    return _gathered(group, tensor, _rows(targets), targets, async_op, root=root)
+    return _gathered(group, tensor, _rows(targets), targets, async_op, "c10d::gather_", root=root)
 
 
 def scatter(
@@ -304,15 +305,15 @@ def reduce_scatter(
     group, target = chosen(group), _tensor(output, "output")
     given = _tensors(input_list, "input_list")
     _fitting(given, "reduce_scatter", group.size(), target, "input tensor list at index 0")
-    return _scattered(group, target, _stacked(given), op, async_op)
+    return _scattered(group, target, _stacked(given), op, async_op, "c10d::reduce_scatter_")
 
 
-def _scattered(group: Any, target: Tensor, stack: Any, op: Any, async_op: bool) -> Work | None:
+def _scattered(group: Any, target: Tensor, stack: Any, op: Any, async_op: bool, operator: str = "") -> Work | None:
     reduction = _whole(target, op, "reduce_scatter")
     put = functools.partial(write, target)
     return together(
-        group, REDUCE_SCATTER, stack, shaped(target.shape, stack.dtype), put, [target], async_op, reduction, op=reduction,
-        shape=list(stack.shape),
+        group, REDUCE_SCATTER, stack, shaped(target.shape, stack.dtype), put, [target], async_op, reduction, operator,
+        op=reduction, shape=list(stack.shape),
     )  # fmt: skip
 
 
@@ -336,14 +337,22 @@ reduce_scatter_tensor: Callable[..., Any] = _renamed("reduce_scatter_tensor", re
 
 
 def _exchanged(
-    group: Any, flat: Any, gives: list[int], takes: list[int], put: Any, targets: Any, async_op: bool
+    group: Any,
+    flat: Any,
+    gives: list[int],
+    takes: list[int],
+    put: Any,
+    targets: Any,
+    async_op: bool,
+    operator: str = "",
 ) -> Work | None:
+    operator = operator_of(ALL_TO_ALL, operator)
     exchange, said = group.exchange, {"dtype": np.dtype(flat.dtype).name}
     result = shaped((sum(takes),), flat.dtype)
     equal = len({*gives, *takes}) == 1
 
     def job(host: Any) -> Any:
-        return exchange.all_to_all(host, gives, takes, said)
+        return exchange.all_to_all(host, gives, takes, said, operator)
 
     def body(mine: Any, n: int) -> Any:
         return ALL_TO_ALL.body(mine.reshape(n, -1), n, None).reshape(-1)
@@ -373,7 +382,9 @@ def all_to_all(
         for target, end in zip(outputs, ends, strict=True):
             write(target, array[end - target.numel() : end].reshape(target.shape))
 
-    return _exchanged(group, flat, [tensor.numel() for tensor in inputs], takes, put, outputs, async_op)
+    return _exchanged(
+        group, flat, [tensor.numel() for tensor in inputs], takes, put, outputs, async_op, "c10d::alltoall_"
+    )
 
 
 def _splits(tensor: Tensor, sizes: Any, group: Any, name: str) -> list[int]:

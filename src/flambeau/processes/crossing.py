@@ -26,6 +26,7 @@ class Crossing(NamedTuple):
     gives: tuple[Any, ...]
     results: tuple[Any, ...]  # shapes and dtypes of what it gives, whole
     sent: tuple[tuple[str, int], ...]  # its collectives: their names, and the bytes that come or go
+    grid: tuple[int, ...] | None = None  # how the processes stand, whose axes the specs name; None for any way
 
     def __hash__(self) -> int:
         return id(self.body)

@@ -9,7 +9,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 import ml_dtypes  # noqa: F401  (NumPy learns of bfloat16 and its like by it)
@@ -60,7 +60,25 @@ class Pending:
         return self._ended.wait(timeout)
 
 
-watchers: list[Callable[[str, int], None]] = []  # told of each collective: its name, and how many bytes come or go
+class Sent(NamedTuple):
+    """A collective that is run: its name, how many bytes come or go, and PyTorch's operator for it ("" in a compiled program)."""
+
+    name: str
+    size: int
+    operator: str = ""
+
+
+watchers: list[Callable[[Sent], None]] = []  # told of each collective
+
+# PyTorch's operators for the patterns, where a call does not name its own
+_OPERATORS = {
+    "all_reduce": "c10d::allreduce_",
+    "all_gather": "c10d::_allgather_base_",
+    "reduce_scatter": "c10d::_reduce_scatter_base_",
+    "broadcast": "c10d::broadcast_",
+    "scatter": "c10d::scatter_",
+    "all_to_all": "c10d::alltoall_base_",
+}
 
 
 class Exchange:
@@ -123,13 +141,15 @@ class Exchange:
         self._jobs = self._runs = None
 
     def together(
-        self, pattern: Pattern, value: np.ndarray | None, said: Said, option: Any = None, timeout: float | None = None
-    ) -> np.ndarray:
-        """What the pattern gives this rank. `said` is what all must agree on: DistBackendError if they do not, or do not come."""
+        self, pattern: Pattern, value: np.ndarray | None, said: Said, option: Any = None, timeout: float | None = None,
+        operator: str = "",
+    ) -> np.ndarray:  # fmt: skip
+        """What the pattern gives this rank. `said` is what all must agree on: DistBackendError if they do not, or do not come.
+        `operator` is what watchers are told, PyTorch's."""
         got = self._together(pattern, value, said, option, timeout)
         if watchers and self.n > 1 and value is not None:
             for watch in watchers:
-                watch(pattern.name, max(got.nbytes, value.nbytes))
+                watch(Sent(pattern.name, max(got.nbytes, value.nbytes), operator or _OPERATORS[pattern.name]))
         return got
 
     def _together(
@@ -150,7 +170,9 @@ class Exchange:
         run = program(pattern, tuple(devices[r] for r in self.ranks), option)
         return self.in_time(lambda: run(value, self.me), _shown(met[self.me][0]), timeout)
 
-    def all_to_all(self, value: np.ndarray, gives: list[int], takes: list[int], said: Said) -> np.ndarray:
+    def all_to_all(
+        self, value: np.ndarray, gives: list[int], takes: list[int], said: Said, operator: str = ""
+    ) -> np.ndarray:
         """Of a flat array, `gives[i]` elements to rank i; from it `takes[i]`."""
         met = self.meet({"what": "all_to_all sizes", **said}, np.array([gives, takes], np.int64), None)
         table = np.stack([array for _, array in met])
@@ -164,7 +186,7 @@ class Exchange:
         rows = np.zeros((self.n, row), value.dtype)
         for i, (end, size) in enumerate(zip(ends, gives, strict=True)):
             rows[i, :size] = value[end - size : end]
-        got = self.together(ALL_TO_ALL, rows, {**said, "shape": [self.n, row]})
+        got = self.together(ALL_TO_ALL, rows, {**said, "shape": [self.n, row]}, operator=operator)
         return np.concatenate([got[i, :size] for i, size in enumerate(takes)])
 
     def meet(

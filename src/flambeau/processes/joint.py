@@ -121,7 +121,7 @@ class Offered:
             form.compile()
         for watch in meetings.watchers:
             for name, size in self.sent:
-                watch(name, size)
+                watch(meetings.Sent(name, size))
         results: list[Any] = self.exchange.in_time(lambda: form.run(given), self._name)
         if self.word is not None:
             self._see_who_has_failed(np.asarray(results.pop()))

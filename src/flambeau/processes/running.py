@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -53,6 +55,40 @@ class Step:
         """What the rank gets, in a program of all ranks."""
         assert self.body is not None
         return self.body(value, self.exchange.n)
+
+
+# PyTorch's operators for the patterns, called by what gives new tensors
+_FUNCTIONAL = {
+    "all_reduce": "c10d_functional::all_reduce",
+    "all_gather": "c10d_functional::all_gather_into_tensor",
+    "reduce_scatter": "c10d_functional::reduce_scatter_tensor",
+    "broadcast": "c10d_functional::broadcast",
+    "all_to_all": "c10d_functional::all_to_all_single",
+}
+
+
+class _Giving(threading.local):
+    """Whether collectives are called here for new tensors."""
+
+    on: bool = False
+
+
+_giving = _Giving()
+
+
+@contextlib.contextmanager
+def functional() -> Iterator[None]:
+    """Collectives that are called here are those that give new tensors, to who counts them."""
+    before, _giving.on = _giving.on, True
+    try:
+        yield
+    finally:
+        _giving.on = before
+
+
+def operator_of(pattern: Pattern, operator: str = "") -> str:
+    """What watchers are told of a collective that is called here now."""
+    return _FUNCTIONAL.get(pattern.name, operator) if _giving.on else operator
 
 
 def outside(given: Any, name: str) -> bool:
@@ -130,14 +166,14 @@ def shaped(shape: Sequence[int], dtype: Any) -> jax.ShapeDtypeStruct:
 
 def together(
     group: Any, pattern: Pattern, value: Any, result: Any, put: Callable[[Any], Any], tensors: Sequence[Tensor], async_op: bool,
-    option: Any = None, **said: Any,
+    option: Any = None, operator: str = "", **said: Any,
 ) -> Work | None:  # fmt: skip
-    """`run` of a pattern: all ranks agree on what is said."""
-    exchange = group.exchange
+    """`run` of a pattern: all ranks agree on what is said. `operator`: see `Exchange.together`."""
+    exchange, operator = group.exchange, operator_of(pattern, operator)
     told = {**said, "dtype": np.dtype(result.dtype).name}
 
     def job(host: Any) -> Any:
-        return exchange.together(pattern, host, told, option)
+        return exchange.together(pattern, host, told, option, operator=operator)
 
     def body(mine: Any, n: int) -> Any:
         return pattern.body(mine, n, option)

@@ -21,11 +21,20 @@ from ..core.array import devices
 from ..core.context.tracing import Untraceable
 from .crossing import crossing_p
 from .joint import Form, Offered, as_row, own_row, step_of
-from .patterns import AXIS
+from .patterns import along, axes
 
 FAR, NEAR, FREE, NUMBERS = "far", "near", "free", "numbers"  # free: computed of constants alone
-_ROWS = jax.sharding.PartitionSpec(AXIS)
 _SAME = jax.sharding.PartitionSpec()
+
+
+def _grid(jaxpr: Any, devices: Sequence[Any]) -> jax.sharding.Mesh:
+    """The processes as the steps between far and near values have them."""
+    crossings = [e.params["crossing"] for e in jaxpr.eqns if e.primitive is crossing_p]
+    shapes = {crossing.grid for crossing in crossings if crossing.grid is not None}
+    if len(shapes) > 1:
+        raise _refused("they lie on several meshes")
+    shape = shapes.pop() if shapes else (len(devices),)
+    return jax.sharding.Mesh(np.array(devices, dtype=object).reshape(shape), axes(len(shape)))
 
 
 def _refused(why: str) -> Untraceable:
@@ -40,7 +49,9 @@ class Spanning:
     def __init__(self, jaxpr: Any, kinds: Sequence[str], devices: Sequence[Any]):
         self.jaxpr = jaxpr
         self.n: int = len(devices)
-        self.mesh: jax.sharding.Mesh = jax.sharding.Mesh(devices, (AXIS,))
+        self.mesh: jax.sharding.Mesh = _grid(jaxpr, devices)
+        self.axes: tuple[str, ...] = self.mesh.axis_names
+        self.rows = jax.sharding.PartitionSpec(self.axes)
         given = dict(zip((*jaxpr.constvars, *jaxpr.invars), kinds, strict=True))
         self.numbers: set[Any] = {v for v, kind in given.items() if kind == NUMBERS}
         self.kinds: dict[Any, str] = {v: NEAR if kind == NUMBERS else kind for v, kind in given.items()}
@@ -201,24 +212,25 @@ class Spanning:
 
         def body(*values: Any) -> Any:
             inside = constants | {v: x if v in specs else x[0] for v, x in zip(inputs, values, strict=True)}
-            _evaluate([*free, *equations], inside)
+            with along(self.axes):
+                _evaluate([*free, *equations], inside)
             return tuple(inside[v] if v in gives else inside[v][None] for v in outputs)
 
         results = jax.shard_map(
-            body, mesh=self.mesh, in_specs=tuple(specs.get(v, _ROWS) for v in inputs),
-            out_specs=tuple(gives.get(v, _ROWS) for v in outputs), check_vma=False,
+            body, mesh=self.mesh, in_specs=tuple(specs.get(v, self.rows) for v in inputs),
+            out_specs=tuple(gives.get(v, self.rows) for v in outputs), check_vma=False,
         )(*[env[v] for v in inputs])  # fmt: skip
         env.update(zip(outputs, results, strict=True))
 
     def shared(self, rows: Any) -> Any:
         """What is one number in all processes, of its rows."""
-        one = jax.shard_map(lambda x: x[0], mesh=self.mesh, in_specs=_ROWS, out_specs=_SAME, check_vma=False)
+        one = jax.shard_map(lambda x: x[0], mesh=self.mesh, in_specs=self.rows, out_specs=_SAME, check_vma=False)
         return one(rows)
 
     def of_all(self, rows: Any) -> Any:
         """For each rank, the numbers of all."""
-        body: Callable[[Any], Any] = lambda x: lax.all_gather(x[0], AXIS)[None]  # noqa: E731
-        return jax.shard_map(body, mesh=self.mesh, in_specs=_ROWS, out_specs=_ROWS, check_vma=False)(rows)
+        body: Callable[[Any], Any] = lambda x: lax.all_gather(x[0], self.axes)[None]  # noqa: E731
+        return jax.shard_map(body, mesh=self.mesh, in_specs=self.rows, out_specs=self.rows, check_vma=False)(rows)
 
 
 class Everywhere(Offered):
@@ -257,8 +269,8 @@ class _Form(Form):
 
     def __init__(self, whole: Everywhere, kinds: Any):
         spanning, word, far = whole.spanning, whole.word, whole._far
-        self._rows = jax.sharding.NamedSharding(spanning.mesh, _ROWS)
-        self._mine = spanning.mesh.devices[whole.exchange.me]
+        self._rows = jax.sharding.NamedSharding(spanning.mesh, spanning.rows)
+        self._mine = spanning.mesh.devices.flat[whole.exchange.me]
         self._near = [
             None if sharding else jax.core.ShapedArray((spanning.n, *shape), dtype) for shape, dtype, sharding in kinds
         ]

@@ -5,6 +5,7 @@ All parameters that a `fully_shard`ed module has to itself make one gather and o
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ from ...core.tape.nodes import OperatorNode, Saved
 from ...core.tensor.tensor import Tensor, wrap
 from ...processes import groups
 from ...processes.crossing import Crossing, cross
-from ...processes.patterns import ALL_GATHER, ALL_REDUCE, AXIS, REDUCE_SCATTER
+from ...processes.patterns import ALL_GATHER, ALL_REDUCE, REDUCE_SCATTER, axes
 from ..device_mesh import DeviceMesh
 from ..tensor import parts
 from ..tensor.layouts import Layout, Unequal
@@ -105,7 +106,7 @@ def gathered(group: Any, given: dict[int, np.ndarray], places: Sequence[Place]) 
     room = {i: -(-places[i].length // group.size()) for i in given}
     equal = {i: _padded(part, places[i].dim or 0, room[i]) for i, part in given.items()}
     for numbers in _by_dtype(equal):
-        flat = together(group, ALL_GATHER, np.concatenate([equal[i].reshape(-1) for i in numbers]))
+        flat = together(group, ALL_GATHER, np.concatenate([equal[i].reshape(-1) for i in numbers]), writes=True)
         start = 0
         for i in numbers:
             part, dim = equal[i], places[i].dim or 0
@@ -119,7 +120,7 @@ def _averaged(group: Any, given: dict[int, np.ndarray], factor: float | None) ->
     """The mean (or the sum by a factor) over a group of what is whole in each process."""
     made: dict[int, np.ndarray] = {}
     for numbers in _by_dtype(given):
-        flat = together(group, ALL_REDUCE, np.concatenate([given[i].reshape(-1) for i in numbers]), _op(factor))
+        flat = together(group, ALL_REDUCE, np.concatenate([given[i].reshape(-1) for i in numbers]), _op(factor), True)
         ends = np.cumsum([given[i].size for i in numbers])
         pieces = np.split(_divided(flat, factor), ends[:-1])
         made.update({i: piece.reshape(given[i].shape) for i, piece in zip(numbers, pieces, strict=True)})
@@ -142,7 +143,7 @@ def scattered(
     for numbers in _by_dtype(wholes):
         cut = {i: np.stack(np.split(wholes[i], n, axis=places[i].dim or 0)) for i in numbers}
         rows = np.concatenate([cut[i].reshape(n, -1) for i in numbers], axis=1)
-        flat = _divided(together(group, REDUCE_SCATTER, rows, _op(factor)), factor)
+        flat = _divided(together(group, REDUCE_SCATTER, rows, _op(factor), True), factor)
         start = 0
         for i in numbers:
             size = cut[i][0].size
@@ -163,10 +164,18 @@ def reduced(plan: Plan, wholes: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
     return made
 
 
-def wholes(plan: Plan, arrays: Sequence[Any]) -> list[Tensor]:
-    """The whole parameters of which these are the parts, in the dtype that is computed in."""
+def _what_asks() -> Any:
+    """A gradient of the node that is run backwards; None outside of a backward pass."""
+    run = grad_state.run
+    arrived = () if run is None else run.arrived
+    return next((value[0] for value in arrived if value is not None), None)
+
+
+def wholes(plan: Plan, arrays: Sequence[Any], after: Any = None) -> list[Tensor]:
+    """The whole parameters of which these are the parts, in the dtype that is computed in. In a program they are gathered when the
+    value `after` is there."""
     if grad_state.trace is not None:
-        return traced_wholes(plan, arrays)
+        return traced_wholes(plan, arrays, after)
     target = plan.policy.param_dtype
     mine = {i: _own(array) for i, array in enumerate(arrays)}
     if target is not None:
@@ -189,14 +198,18 @@ class Gathering:
         self.again: list[Any] | None = None
         self.alive: list[weakref.ref[Any]] = []  # the whole ones, as long as somebody has them
         self.numbers: dict[int, int] = {}
+        self.over = False  # whether the forward pass is
+        self.after: Any = None  # an array that is there when they are needed: a program gathers no earlier
         self.edges: list[Any] = []  # where the whole ones stand on the tape
 
     def of(self, number: int) -> Any:
         """A whole parameter's array."""
         found = self.alive[number]()
+        if self.over and grad_state.trace is not None:
+            found = None  # the program is to gather once more: a trace holds all values, and says nothing of when they are needed
         if found is None:
             if self.again is None:
-                self.again = [tensor._array for tensor in wholes(self.plan, self.arrays)]
+                self.again = [tensor._array for tensor in wholes(self.plan, self.arrays, _what_asks())]
                 self.alive = [weakref.ref(array) for array in self.again]
             found = self.again[number]
         return found
@@ -215,7 +228,7 @@ class Gathering:
 
     def end(self) -> None:
         """The forward pass is over, and the whole parameters are given back."""
-        self.numbers = {}
+        self.numbers, self.over = {}, True
 
     def __call__(self, node: Any, outputs: Any) -> None:
         """Called with each node that is recorded."""
@@ -256,7 +269,7 @@ class Gather(Function):
     def forward(ctx: Any, plan: Plan, gathering: Gathering, *parameters: Tensor) -> Any:
         ctx.plan, ctx.gathering, ctx.dtypes = plan, gathering, [p._np_dtype for p in parameters]
         ctx.set_materialize_grads(False)  # a parameter that no process has used has no gradient
-        made = wholes(plan, gathering.arrays)
+        made = wholes(plan, gathering.arrays, gathering.after)
         gathering.begin(made)
         return tuple(made)
 
@@ -286,16 +299,16 @@ def _checked(plan: Plan) -> None:
     """Raises Untraceable for what can't be a part of one program of all processes."""
     mesh = plan.mesh
     link = groups.default_group().exchange.link
-    if mesh.ndim != 1 or link is None or list(mesh.grid.devices.flat) != list(link.devices()):
-        raise Untraceable("parameters are cut over a part of the processes, or over a mesh of several sides")
+    if link is None or list(mesh.grid.devices.flat) != list(link.devices()):
+        raise Untraceable("parameters are cut over a part of the processes")
     if any(place.inner is not None for place in plan.places):
         raise Untraceable("parameters are cut along several sides of a mesh")
 
 
-def traced_wholes(plan: Plan, arrays: Sequence[Any]) -> list[Tensor]:
+def traced_wholes(plan: Plan, arrays: Sequence[Any], after: Any = None) -> list[Tensor]:
     """`wholes` as a step of a program that is being traced."""
     _checked(plan)
-    target, n = plan.policy.param_dtype, plan.mesh.size()
+    target, n, axis = plan.policy.param_dtype, plan.mesh.shape[-1], axes(plan.mesh.ndim)[-1]
     shapes = [array.shape for array in arrays]
     arrays = [_to_length(array, place, n) for array, place in zip(arrays, plan.places, strict=True)]
     floats = [dtypes.from_numpy(array.dtype).is_floating_point for array in arrays]
@@ -307,9 +320,12 @@ def traced_wholes(plan: Plan, arrays: Sequence[Any]) -> list[Tensor]:
     batches = [[i for i in cut if kinds[i] == kind] for kind in dict.fromkeys(kinds[i] for i in cut)]
 
     def body(*mine: Any) -> tuple[Any, ...]:
+        at = None if after is None else _zero_of(mine[-1])
+        mine = mine if after is None else mine[:-1]
         made = [part.astype(kind) for part, kind in zip(mine, kinds, strict=True)]
         for numbers in batches:
-            flat = jax.lax.all_gather(jnp.concatenate([made[i].reshape(-1) for i in numbers]), AXIS)
+            row = jnp.concatenate([made[i].reshape(-1) for i in numbers])
+            flat = jax.lax.all_gather(row if at is None else _late(row, at), axis)
             ends = np.cumsum([made[i].size for i in numbers])
             for i, rows in zip(numbers, jnp.split(flat, ends[:-1], axis=1), strict=True):
                 pieces = rows.reshape(n, *made[i].shape)
@@ -320,8 +336,28 @@ def traced_wholes(plan: Plan, arrays: Sequence[Any]) -> list[Tensor]:
     results = [jax.ShapeDtypeStruct(shape, kind) for shape, kind in zip(shapes, kinds, strict=True)]
     sent = tuple((ALL_GATHER.name, sum(int(arrays[i].size) * kinds[i].itemsize for i in b)) for b in batches)
     specs = _specs(plan, range(len(arrays)))
-    step = Crossing("the gathering of parameters", body, specs, (None,) * len(arrays), tuple(results), sent)
-    return [wrap(array) for array in cross(step, arrays)]
+    takes = specs if after is None else (*specs, None)
+    given = arrays if after is None else [*arrays, after]
+    step = Crossing(
+        "the gathering of parameters", body, takes, (None,) * len(arrays), tuple(results), sent, plan.mesh.shape
+    )
+    return [wrap(array) for array in cross(step, given)]
+
+
+def _zero_of(value: Any) -> Any:
+    """0, of a value: XLA does not know that it is always 0."""
+    number = jnp.real(value).reshape(-1)[:1]
+    if not number.size:
+        return jnp.int32(0)
+    number = number.astype(jnp.uint8) if number.dtype == jnp.bool_ else number
+    bits = jax.lax.bitcast_convert_type(number[0], jnp.dtype(f"uint{8 * number.dtype.itemsize}"))
+    return jax.lax.population_count(bits).astype(jnp.int32) >> 7  # of at most 64 bits
+
+
+def _late(row: Any, at: Any) -> Any:
+    """The same values, which are there when the number `at` (0) is: XLA would take the first gathering's results for both,
+    as it takes barriers away before it looks for what is there twice."""
+    return jax.lax.dynamic_slice(jnp.concatenate([row, row[:1]]), (at,), row.shape)
 
 
 def _to_length(array: Any, place: Place, n: int) -> Any:
@@ -333,15 +369,18 @@ def _to_length(array: Any, place: Place, n: int) -> Any:
 
 
 def _specs(plan: Plan, numbers: Any) -> tuple[Any, ...]:
-    """How parameters lie over the axis of all processes."""
+    """How parameters lie over the last side of the mesh."""
+    axis = axes(plan.mesh.ndim)[-1]
     P = jax.sharding.PartitionSpec
     dims = [plan.places[i].dim for i in numbers]
-    return tuple(P() if dim is None else P(*[None] * dim, AXIS) for dim in dims)
+    return tuple(P() if dim is None else P(*[None] * dim, axis) for dim in dims)
 
 
 def traced_parts(plan: Plan, grads: Sequence[Any], needed: Sequence[bool], kinds: Sequence[Any]) -> list[Tensor | None]:
     """The averaged gradients, as a step of a program that is being traced."""
-    target, n, factor = plan.policy.reduce_dtype, plan.mesh.size(), plan.factor
+    target, n, factor = plan.policy.reduce_dtype, plan.mesh.shape[-1], plan.factor
+    *copies, axis = axes(plan.mesh.ndim)
+    times = math.prod(plan.mesh.shape[:-1]) if factor is None else 1
     numbers = [i for i, wanted in enumerate(needed) if wanted]
     values = [grads[i]._array for i in numbers]
     dtypes_in = [value.dtype if target is None else target.numpy for value in values]
@@ -357,8 +396,10 @@ def traced_parts(plan: Plan, grads: Sequence[Any], needed: Sequence[bool], kinds
         for (_, whole), some in batches.items():
             cut = [made[p][None] if whole else jnp.stack(jnp.split(made[p], n, axis=dims[p])) for p in some]
             rows = jnp.concatenate([c.reshape(c.shape[0], -1) for c in cut], axis=1)
-            total = jax.lax.psum(rows[0], AXIS) if whole else jax.lax.psum_scatter(rows, AXIS)
+            total = jax.lax.psum(rows[0], axis) if whole else jax.lax.psum_scatter(rows, axis)
             total = (total / (n if factor is None else factor)).astype(total.dtype)
+            if copies:
+                total = (jax.lax.psum(total, tuple(copies)) / times).astype(total.dtype)
             ends = np.cumsum([c[0].size for c in cut])
             for p, c, piece in zip(some, cut, jnp.split(total, ends[:-1]), strict=True):
                 made[p] = piece.reshape(c.shape[1:])
@@ -369,7 +410,15 @@ def traced_parts(plan: Plan, grads: Sequence[Any], needed: Sequence[bool], kinds
         ((ALL_REDUCE if whole else REDUCE_SCATTER).name, sum(int(np.prod(shapes[p])) * kind.itemsize for p in some))
         for (kind, whole), some in batches.items()
     )
-    step = Crossing("the averaging of gradients", body, (None,) * len(values), _specs(plan, numbers), results, sent)
+    if copies:
+        lengths = [
+            sum(int(np.prod(shapes[p])) for p in some) * kind.itemsize // (1 if whole else n)
+            for (kind, whole), some in batches.items()
+        ]
+        sent += tuple((ALL_REDUCE.name, length) for length in lengths)
+    step = Crossing(
+        "the averaging of gradients", body, (None,) * len(values), _specs(plan, numbers), results, sent, plan.mesh.shape
+    )
     made = cross(step, values) if numbers else []
     first = [jax.lax.slice(whole, (0,) * whole.ndim, v.shape) for whole, v in zip(made, values, strict=True)]
     found = dict(zip(numbers, first, strict=True))

@@ -13,7 +13,7 @@ import numpy as np
 from ...core.array import devices
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.tracing import Untraceable
-from ...core.tensor.storage import laid
+from ...core.tensor.storage import Storage, laid
 from ...core.tensor.tensor import Tensor, blank
 from ...nn.modules.module import Module
 from ...processes import groups
@@ -73,6 +73,12 @@ class Within:
             unit._put(cut)
 
 
+def _own_array(args: Any) -> Any:
+    """The first array among a module's arguments that is this process's own; None if there is none."""
+    plain = (a for a in args if isinstance(a, Tensor) and type(a._storage) is Storage)
+    return next((a._array for a in plain), None)
+
+
 class Unit:
     """The parameters that a `fully_shard`ed module has to itself, by the modules and names that hold them.
 
@@ -94,8 +100,8 @@ class Unit:
     def _settings(self) -> Any:
         return self.factor, self.held is None
 
-    def unshard(self) -> None:
-        """Put the whole parameters in the place of the cut ones."""
+    def unshard(self, after: Any = None) -> None:
+        """Put the whole parameters in the place of the cut ones; in a program, when the array `after` is there."""
         trace = grad_state.trace
         if self.held is not None or not self.owners:
             if self.held is not None and trace is not None and self.trace is not trace:
@@ -107,6 +113,7 @@ class Unit:
         if self.mesh.several:
             plan = Plan(self.mesh, self.policy, self.places, self.factor)
             self.gathering = Gathering(plan, [held_by(parameter) for parameter in cut])
+            self.gathering.after = after
             whole: Any = Gather.apply(plan, self.gathering, *cut)
             self.gathering.edges = [tensor._edge for tensor in whole]
         elif self.policy.param_dtype is not None:
@@ -136,10 +143,10 @@ class Unit:
 
     def before(self, _: Any, args: Any, kwargs: Any) -> Any:
         """A forward hook."""
-        self.unshard()
         outermost = not any(isinstance(watch, Within) for watch in grad_state.watchers)
-        self.before_it.append(grad_state.watchers)
         again = not outermost if self.again is None else self.again
+        self.unshard(_own_array(args) if again and grad_state.trace is not None else None)
+        self.before_it.append(grad_state.watchers)
         grad_state.watchers = (*grad_state.watchers, Within(self, again))
         if self.policy.cast_forward_inputs and self.policy.param_dtype is not None:
             return cast(args, self.policy.param_dtype), cast(kwargs, self.policy.param_dtype)

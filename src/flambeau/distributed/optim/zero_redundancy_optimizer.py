@@ -43,7 +43,7 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
         self.parameters_as_bucket_view = parameters_as_bucket_view
         self._class, self._defaults = optimizer_class, defaults
         self._whole: dict[int, Any] | None = None
-        self._own: Optimizer | None = None
+        self.optim: Optimizer | None = None
         super().__init__(params, defaults)
         self._share_out()
 
@@ -59,15 +59,15 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
             {**group, "params": [p for p in group["params"] if self._owner[p] == self.process_group.rank()]}
             for group in self.param_groups
         ]
-        self._own = self._class(mine, **self._defaults)
-        for group, own in zip(self.param_groups, self._own.param_groups, strict=True):
+        self.optim = self._class(mine, **self._defaults)
+        for group, own in zip(self.param_groups, self.optim.param_groups, strict=True):
             group.update({name: value for name, value in own.items() if name != "params"})
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Take more parameters, which are shared out anew: before the first step."""
         super().add_param_group(param_group)
-        if self._own is not None:
-            if self._own.state:
+        if self.optim is not None:
+            if self.optim.state:
                 raise NotImplementedError(
                     "ZeroRedundancyOptimizer.add_param_group after a step: give all parameters at the start"
                 )
@@ -76,10 +76,10 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
     def step(self, closure: Callable[[], Any] | None = None, **kwargs: Any) -> Any:
         """Update one's own parameters, and take the others' from them."""
         Join.notify_join_context(self)
-        assert self._own is not None
-        for group, own in zip(self.param_groups, self._own.param_groups, strict=True):
+        assert self.optim is not None
+        for group, own in zip(self.param_groups, self.optim.param_groups, strict=True):
             own.update({name: value for name, value in group.items() if name != "params"})
-        loss = self._own.step(closure, **kwargs) if closure is not None else self._own.step(**kwargs)
+        loss = self.optim.step(closure, **kwargs) if closure is not None else self.optim.step(**kwargs)
         for rank in range(self.process_group.size()):
             synchronise([p for p, owner in self._owner.items() if owner == rank], self.process_group, rank)
         return loss
@@ -89,9 +89,9 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
 
     def consolidate_state_dict(self, to: int = 0) -> None:
         """Bring the state of all processes to one of them, for its `state_dict`. All call this."""
-        assert self._own is not None
+        assert self.optim is not None
         numbers = self._numbers()
-        mine = {numbers[p]: state for p, state in self._own.state.items()}
+        mine = {numbers[p]: state for p, state in self.optim.state.items()}
         told: list[Any] = [None] * self.process_group.size()
         all_gather_object(told, mine, self.process_group)
         self._whole = (
@@ -112,18 +112,18 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take a whole state: each process keeps that of its own parameters."""
-        assert self._own is not None
+        assert self.optim is not None
         numbers = self._numbers()
-        held = self._own.state_dict()
-        own = {i: p for g, n in zip(self._own.param_groups, held["param_groups"], strict=True)
+        held = self.optim.state_dict()
+        own = {i: p for g, n in zip(self.optim.param_groups, held["param_groups"], strict=True)
                for i, p in zip(n["params"], g["params"], strict=True)}  # fmt: skip
         state = {i: state_dict["state"][numbers[p]] for i, p in own.items() if numbers[p] in state_dict["state"]}
         options = [
             {**n, **{k: v for k, v in g.items() if k != "params"}}
             for n, g in zip(held["param_groups"], state_dict["param_groups"], strict=True)
         ]
-        self._own.load_state_dict({"state": state, "param_groups": options})
-        for group, mine in zip(self.param_groups, self._own.param_groups, strict=True):
+        self.optim.load_state_dict({"state": state, "param_groups": options})
+        for group, mine in zip(self.param_groups, self.optim.param_groups, strict=True):
             group.update({name: value for name, value in mine.items() if name != "params"})
 
     def join_hook(self, **kwargs: Any) -> JoinHook:

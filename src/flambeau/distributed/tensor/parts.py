@@ -20,7 +20,7 @@ from ...core.tensor.tensor import Tensor, blank
 from ...processes.patterns import ALL_GATHER, ALL_REDUCE, REDUCE_SCATTER
 from ..device_mesh import DeviceMesh
 from .placement_types import Partial, Placement, Shard, _NormPartial
-from .processes import NamedSharding, assembled, together
+from .processes import NamedSharding, assembled, part_of, together
 
 Box = tuple[tuple[int, int], ...]  # where a part begins and ends, along each dimension
 
@@ -71,6 +71,16 @@ def gathered(part: np.ndarray, length: int, dim: int, group: Any) -> np.ndarray:
     return np.concatenate([row.take(range(size), dim) for row, size in zip(rows, sizes, strict=True)], axis=dim)
 
 
+def sharding_of(shape: Sequence[int], mesh: DeviceMesh, placements: Sequence[Placement]) -> NamedSharding:
+    """How a tensor in equal parts lies; one in unequal parts is whole everywhere."""
+    entries: list[tuple[str, ...]] = [()] * len(shape)
+    if is_even(shape, mesh, placements):
+        for name, placement in zip(mesh.sides, placements, strict=True):
+            if isinstance(placement, Shard):
+                entries[placement.dim] += (name,)
+    return NamedSharding(mesh.grid, jax.sharding.PartitionSpec(*[e or None for e in entries]))
+
+
 class Parts:
     """Parts of a tensor, and how they lie: `held` is this process's, or those of all devices in the order of the mesh."""
 
@@ -94,12 +104,7 @@ class Parts:
     @property
     def sharding(self) -> NamedSharding:
         """How the whole lies, once it is put together."""
-        entries: list[tuple[str, ...]] = [()] * len(self.shape)
-        if self.even:
-            for name, placement in zip(self.mesh.sides, self.placements, strict=True):
-                if isinstance(placement, Shard):
-                    entries[placement.dim] += (name,)
-        return NamedSharding(self.mesh.grid, jax.sharding.PartitionSpec(*[e or None for e in entries]))
+        return sharding_of(self.shape, self.mesh, self.placements)
 
     @property
     def device(self) -> devices.device:
@@ -209,6 +214,12 @@ def cut(value: Any, mesh: DeviceMesh, placements: Sequence[Placement]) -> Parts:
         return Parts([MetaArray([b - a for a, b in box], value.dtype)], mesh, placements, shape)
     if isinstance(value, jax.Array) and devices.is_far(value.sharding):
         lies: Any = value.sharding
+        if (
+            mesh.several
+            and is_even(shape, mesh, placements)
+            and lies.is_equivalent_to(sharding_of(shape, mesh, placements), len(shape))
+        ):  # each process has its part: nothing is to be gathered
+            return Parts([devices.from_numpy(part_of(value))], mesh, placements, shape)
         value = devices.spread(value, NamedSharding(lies.mesh, jax.sharding.PartitionSpec()))
         value = value.addressable_shards[0].data
     value = np.asarray(value)

@@ -5,6 +5,7 @@ The whole is a `jax.Array` of which this process holds a part; the part is a pla
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import jax
@@ -15,6 +16,7 @@ from ...core.context.tracing import Untraceable
 from ...core.tensor.tensor import Tensor, from_host
 from ...processes import collectives
 from ...processes.patterns import Pattern
+from ...processes.running import functional, operator_of
 from ..device_mesh import DeviceMesh
 
 NamedSharding = jax.sharding.NamedSharding
@@ -46,10 +48,15 @@ def local(array: np.ndarray) -> Tensor:
     return from_host(np.array(array))
 
 
-def together(group: Any, pattern: Pattern, values: np.ndarray, op: str | None = None) -> np.ndarray:
-    """A collective of NumPy's values, outside of programs."""
+def together(
+    group: Any, pattern: Pattern, values: np.ndarray, op: str | None = None, writes: bool = False
+) -> np.ndarray:
+    """A collective of NumPy's values, outside of programs. `writes`: into tensors that are there, to who counts collectives."""
+    with contextlib.nullcontext() if writes else functional():
+        operator = operator_of(pattern)
     exchange, said = group.exchange, {"dtype": values.dtype.name, "shape": list(values.shape)}
-    pending = exchange.begin(lambda: exchange.together(pattern, values, {**said, "op": op}, op), wait=True)
+    told = {**said, "op": op}
+    pending = exchange.begin(lambda: exchange.together(pattern, values, told, op, operator=operator), wait=True)
     if pending.error is not None:
         raise pending.error
     return np.asarray(pending.value)

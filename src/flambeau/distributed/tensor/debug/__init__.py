@@ -1,8 +1,10 @@
-"""torch.distributed.tensor.debug: refused by name. `flambeau.parallel.explain` says what lies where."""
+"""What tensors cut over devices send each other."""
 
 from typing import Any
 
 from ... import _later
+from ._comm_mode import CommDebugMode
 
-CommDebugMode: Any = _later.kind("CommDebugMode", __name__)
+__all__ = ["CommDebugMode", "visualize_sharding"]
+
 visualize_sharding: Any = _later.function("visualize_sharding", __name__)

@@ -109,6 +109,11 @@ def _after(laying: Laying, _: Any, args: Any, output: Any) -> Any:
     return laying.all(output, "outputs")
 
 
+def _own_part(_: Any, args: Any, output: Any) -> Any:
+    """A forward hook that gives this process's part, however the output lies."""
+    return to_local(output) if isinstance(output, Tensor) and layouts.sharding_of(output) is not None else output
+
+
 def lay_inputs(module: Module, laying: Laying, by_name: dict[str, tuple[Any, Any]] | None = None) -> None:
     """Lay what goes into a module, positional and by name."""
     module.register_forward_pre_hook(partial(_before, laying, by_name or {}), with_kwargs=True)
@@ -192,8 +197,8 @@ class SequenceParallel(ParallelStyle):
             distribute_parameter(module, name, device_mesh, [Replicate()], self.src_data_rank)
         cut = Shard(self.sequence_dim)
         lay_inputs(module, Laying(device_mesh, cut, cut, False))
-        if self.use_local_output:
-            lay_outputs(module, Laying(device_mesh, None, None, True))
+        if self.use_local_output and device_mesh.several:
+            module.register_forward_hook(_own_part)
         return module
 
 

@@ -1,0 +1,221 @@
+"""More of what each rank checks, beside `mesh_program.py`: what counts collectives, hooks, meshes of two sides in one program."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from typing import Any
+
+import mesh_program
+import numpy as np
+from mesh_program import RANK, STEPS, WORLD, _losses, _made, _sharded, check, refused
+
+import flambeau as fb
+import flambeau.distributed as dist
+from flambeau import nn
+from flambeau.distributed import init_device_mesh
+from flambeau.distributed.algorithms.ddp_comm_hooks import default_hooks, powerSGD_hook
+from flambeau.distributed.fsdp import fully_shard
+from flambeau.distributed.optim import ZeroRedundancyOptimizer
+from flambeau.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+from flambeau.distributed.tensor.debug import CommDebugMode
+from flambeau.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, SequenceParallel, parallelize_module
+from flambeau.processes import joint
+
+
+@check
+def parameters_of_two_kinds_in_one_optimizer() -> None:
+    """A model of which a part is cut: the optimizer has both."""
+    mesh = init_device_mesh("cpu", (WORLD,))
+    for kind in (fb.optim.AdamW, fb.optim.SGD):
+        losses = []
+        for cut in (True, False):
+            fb.manual_seed(0)
+            model = nn.Sequential(nn.Linear(4, 4 * WORLD), nn.GELU(), nn.Linear(4 * WORLD, 4), nn.Linear(4, 2)).double()
+            if cut:
+                parallelize_module(model, mesh, {"0": ColwiseParallel(), "2": RowwiseParallel()})
+            optimizer, seen = kind(model.parameters(), lr=0.1), []
+            for _ in range(3):
+                optimizer.zero_grad()
+                loss = model(fb.arange(8.0).double().reshape(2, 4)).pow(2).mean()
+                loss.backward()
+                optimizer.step()
+                seen.append(loss.item())
+            losses.append(seen)
+        np.testing.assert_allclose(losses[0], losses[1], rtol=1e-10)
+
+
+def _two_sides(shape: tuple[int, int], model: Any) -> Any:
+    mesh = init_device_mesh("cpu", shape, mesh_dim_names=("replicate", "shard"))
+    for block in model.blocks:
+        fully_shard(block, mesh=mesh)
+    return fully_shard(model, mesh=mesh)
+
+
+@check
+def one_program_of_copies_and_parts() -> None:
+    """A compiled step over a mesh of two sides is one program: parts are gathered along one, gradients averaged along both."""
+    wanted, clipped = _losses(_made(), STEPS, 1), _losses(_made(), 3, 1, clip=True)
+    for shape in {(1, WORLD), (WORLD, 1), (2, WORLD // 2)}:
+        model = _two_sides(shape, _made())
+        np.testing.assert_allclose(_losses(model, STEPS, WORLD, compiled=True), wanted, rtol=1e-12)
+        assert model.first.weight.placements == (Replicate(), Shard(0))
+        assert model.first.weight.grad.placements == (Replicate(), Shard(0))
+        model = _two_sides(shape, _made())
+        np.testing.assert_allclose(_losses(model, 3, WORLD, compiled=True, clip=True), clipped, rtol=1e-12)
+
+
+@check
+def counted_collectives() -> None:
+    """What XLA places and what is called, by module and pass."""
+    ops, mesh = fb.ops, init_device_mesh("cpu", (WORLD,))
+    mode = CommDebugMode()
+    model: Any = nn.Sequential(nn.Linear(6, 4 * WORLD), nn.ReLU(), nn.Linear(4 * WORLD, 6))
+    parallelize_module(model, mesh, {"0": ColwiseParallel(), "2": RowwiseParallel()})
+    for _ in range(2):
+        with mode:
+            model(fb.ones(2, 6)).sum().backward()
+        counts = mode.get_comm_counts()
+        assert counts[ops.c10d_functional.all_reduce] == mode.get_total_counts() == 1, mode.counts
+    assert mode.get_sharding_info()["Sequential.0.weight"] == (Shard(0),)
+    assert set(mode.get_parameter_info()) == {"Sequential.0", "Sequential.2"}
+    table = mode.generate_comm_debug_tracing_table(noise_level=0).splitlines()
+    one = "*c10d_functional.all_reduce: 1\033[0m"
+    assert table == [
+        "Global", "  FORWARD PASS", f"\033[1;33m    {one}",
+        "    Sequential", "      FORWARD PASS", f"\033[1;33m        {one}",
+        "        Sequential.0", "        Sequential.1",
+        "        Sequential.2", "          FORWARD PASS", f"\033[1;33m            {one}",
+    ], table  # fmt: skip
+    x = fb.ones(2, 6, requires_grad=True)
+    with mode:
+        model(x).sum().backward()
+    assert mode.get_counts_of("Sequential", "BACKWARD").total() == 1, mode.counts
+    cut = distribute_tensor(fb.ones(2 * WORLD, 4), mesh, [Shard(0)])
+    with mode:
+        cut.redistribute(placements=[Replicate()])
+    assert dict(mode.get_comm_counts()) == {ops.c10d_functional.all_gather_into_tensor: 1}
+    with mode:
+        dist.all_reduce(fb.ones(2))
+        dist.all_gather([fb.ones(2) for _ in range(WORLD)], fb.ones(2))
+        dist.all_reduce(fb.ones(20_000))
+        dist.barrier()
+    assert dict(mode.get_comm_counts()) == {ops.c10d.allreduce_: 2, ops.c10d.allgather_: 1}
+    sharded = _sharded(_made())
+    with mode:
+        sharded(fb.ones(2, 6).double()).sum().backward()
+    blocks = len(sharded.blocks)
+    assert dict(mode.get_comm_counts()) == {
+        ops.c10d._allgather_base_: 1 + 2 * blocks, ops.c10d._reduce_scatter_base_: 1 + blocks
+    }, mode.counts  # fmt: skip
+
+
+def _by_hook(state: Any, hook: Any) -> list[float]:
+    fb.manual_seed(0)
+    model = nn.parallel.DistributedDataParallel(nn.Sequential(nn.Linear(12, 24), nn.ReLU(), nn.Linear(24, 4)))
+    model.register_comm_hook(state, hook)
+    optimizer, found = fb.optim.SGD(model.parameters(), lr=0.1), []
+    for i in range(6):
+        fb.manual_seed(i + 10 * RANK)
+        optimizer.zero_grad()
+        model(fb.randn(6, 12)).square().mean().backward()
+        optimizer.step()
+        found.append(model.module[0].weight.grad.norm().item())
+    fb.manual_seed(0)  # the same in all processes, for other checks
+    return found
+
+
+# norms of the first weight's gradient, as PyTorch 2.13 has them with two processes
+POWER = {
+    (): [0.1644, 0.1161, 0.0567, 0.1699, 0.1199, 0.1710],
+    (("orthogonalization_epsilon", 1e-6),): [0.1644, 0.1161, 0.0567, 0.1698, 0.1199, 0.1710],
+    (("use_error_feedback", False), ("warm_start", False)): [0.1644, 0.1161, 0.0567, 0.1476, 0.0685, 0.0617],
+    (("matrix_approximation_rank", 2), ("start_powerSGD_iter", 3), ("min_compression_rate", 0.5)): [
+        0.1644, 0.1161, 0.1314, 0.1267, 0.1718, 0.0887
+    ],
+}  # fmt: skip
+
+
+@check
+def gradients_as_two_factors() -> None:
+    for given, wanted in POWER.items():
+        state = powerSGD_hook.PowerSGDState(None, **{"start_powerSGD_iter": 2, **dict(given)})
+        found = _by_hook(state, powerSGD_hook.powerSGD_hook)
+        shared = [None] * WORLD
+        dist.all_gather_object(shared, found)
+        assert shared == [found] * WORLD and state.iter == 6
+        if WORLD == 2:
+            np.testing.assert_allclose(found, wanted, atol=6e-5)
+    if WORLD == 2:
+        assert state.compression_stats()[1:] == (1236, 474)
+    with_all = powerSGD_hook.PowerSGDState(None, 64, start_powerSGD_iter=2, min_compression_rate=0)
+    plain = _by_hook(None, default_hooks.allreduce_hook)
+    np.testing.assert_allclose(_by_hook(with_all, powerSGD_hook.powerSGD_hook), plain, rtol=1e-4)
+    square = powerSGD_hook.PowerSGDState(None, 64, start_powerSGD_iter=2)
+    np.testing.assert_allclose(_by_hook(square, powerSGD_hook.batched_powerSGD_hook), plain, rtol=1e-4)
+    again = pickle.loads(pickle.dumps(state))
+    assert again.process_group is None and again.iter == 6 and again.warm_start
+    refused(ValueError, "2 or more", lambda: powerSGD_hook.PowerSGDState(None, start_powerSGD_iter=1))
+
+
+@check
+def a_compiled_step_holds_one_block() -> None:
+    """With `reshard_after_forward` a program gathers twice, and holds the whole weights of some blocks at a time; what the optimizer
+    updates is not gathered at all."""
+    width, depth, made, compile = 64 * WORLD, 8, [], joint.Form.compile
+    block = 4 * width * (width + 1)
+
+    def compiled(self: Any) -> None:
+        compile(self)
+        made.append(self._compiled)
+
+    joint.Form.compile = compiled  # type: ignore[method-assign]
+    losses, held = [], []
+    try:
+        for again, gathers in ((False, depth), (True, 2 * depth - 1)):
+            fb.manual_seed(0)
+            model: Any = nn.Sequential(*[nn.Sequential(nn.Linear(width, width), nn.Tanh()) for _ in range(depth)])
+            for part in (*model, model):
+                fully_shard(part, reshard_after_forward=again)
+            optimizer = fb.optim.AdamW(model.parameters(), lr=0.01)
+
+            def step(x: Any) -> Any:
+                optimizer.zero_grad()  # noqa: B023
+                loss = model(x).square().mean()  # noqa: B023
+                loss.backward()
+                optimizer.step()  # noqa: B023
+                return loss.detach()
+
+            run = fb.compile(step, fullgraph=True)
+            losses.append([run(fb.ones(2, width) * (RANK + 1)).item() for _ in range(3)])
+            text = made[-1].as_text()
+            assert text.count(" all-gather(") == gathers and text.count(" reduce-scatter(") == depth
+            held.append(made[-1].memory_analysis().temp_size_in_bytes)
+    finally:
+        joint.Form.compile = compile  # type: ignore[method-assign]
+    assert losses[0] == losses[1]
+    assert 2 * held[1] < held[0] and depth * block < held[0], (held, block)
+
+
+@check
+def own_parts_of_outputs() -> None:
+    mesh = init_device_mesh("cpu", (WORLD,))
+    model: Any = nn.Sequential(nn.LayerNorm(6), nn.Dropout(0.0))
+    parallelize_module(model, mesh, {"0": SequenceParallel(sequence_dim=0),
+                                     "1": SequenceParallel(sequence_dim=0, use_local_output=True)})  # fmt: skip
+    out = model(fb.ones(3, 6) * RANK)
+    assert out.shape == (3, 6) and not isinstance(out, DTensor)
+
+
+@check
+def device_ids_on_a_cpu() -> None:
+    for given in ([0], [fb.device("cpu")]):
+        text = f"but got device_ids {given}, output_device None, and module parameters {{device(type='cpu')}}."
+        refused(ValueError, text, lambda: nn.parallel.DistributedDataParallel(nn.Linear(2, 2), device_ids=given))  # noqa: B023
+    assert nn.parallel.DistributedDataParallel(nn.Linear(2, 2), device_ids=[]).device_ids == []
+    shared = ZeroRedundancyOptimizer(nn.Linear(2, 2).parameters(), fb.optim.Adam, lr=0.1)
+    assert isinstance(shared.optim, fb.optim.Adam)
+
+
+if __name__ == "__main__":
+    mesh_program.main(*sys.argv[1:])
