@@ -302,3 +302,14 @@ def outcome_of(code):
             return code()
     except Exception as error:
         return error
+
+
+def test_broadcast_to_takes_a_shape_or_its_numbers():
+    for lib in (fb, torch):
+        x = lib.ones(2, 1, requires_grad=True)
+        made = [x.broadcast_to(2, 3), x.broadcast_to((2, 3)), x.broadcast_to(size=[2, 3]), lib.broadcast_to(x, (2, 3))]
+        assert {tuple(y.shape) for y in [*made, lib.broadcast_to(input=x, size=(2, 3))]} == {(2, 3)}
+        sum(y.sum() for y in made).backward()
+        assert x.grad.tolist() == [[12], [12]]
+        with pytest.raises(TypeError, match="size"):
+            x.broadcast_to()
