@@ -354,17 +354,15 @@ def get_kernel(op: Any, dispatch_key: Any) -> _SafeKernelFunction:
 
 
 def triton_op(name: str, fn: Any = None, /, *, mutates_args: Any, schema: str | None = None) -> Any:
-    """Refused: Triton's kernels are compiled for PyTorch's GPU tensors."""
-    raise NotImplementedError(
-        f"torch.library.triton_op({name!r}): Triton kernels cannot run on XLA's arrays. Write the operator with tensor functions "
-        "and torch.library.custom_op"
-    )
+    """An operator as `custom_op` makes them; `wrap_triton` in its function is refused, other kernels may be registered."""
+    return custom_op(name, fn, mutates_args=mutates_args, schema=schema)
 
 
 def wrap_triton(triton_kernel: Any, /) -> Any:
-    """Refused, as `triton_op` is."""
+    """Refused: Triton's kernels are compiled for PyTorch's GPU tensors."""
     raise NotImplementedError(
-        "torch.library.wrap_triton: Triton kernels cannot run on XLA's arrays. Write the operator with tensor functions"
+        "torch.library.wrap_triton: Triton kernels cannot run on XLA's arrays. Write the operator with tensor functions, or "
+        "register a kernel for this device"
     )
 
 

@@ -177,10 +177,22 @@ def test_libraries_take_their_operators_with_them() -> None:
     fb.library.Library("tests_gone", "DEF")
 
 
+@pytest.mark.parametrize("lib", [fb, torch])
+def test_an_operator_for_triton_runs_where_it_has_another_kernel(lib: Any) -> None:
+    def twice(x: lib.Tensor) -> lib.Tensor:
+        return lib.library.wrap_triton(None)[(1,)](x)
+
+    twice.__annotations__ = {"x": lib.Tensor, "return": lib.Tensor}
+    op = lib.library.triton_op("tests_triton::twice", twice, mutates_args=())
+    op.register_kernel("cpu")(lambda x: x * 2)
+    op.register_autograd(lambda ctx, slope: slope * 2)
+    x = lib.ones(2, requires_grad=True)
+    (op(x) + lib.ops.tests_triton.twice(x)).sum().backward()
+    assert isinstance(op, lib.library.CustomOpDef) and x.grad.tolist() == [4, 4]
+
+
 def test_what_is_refused() -> None:
     x = fb.ones(1)
-    with pytest.raises(NotImplementedError, match="triton_op"):
-        fb.library.triton_op("tests::t", mutates_args=())
     with pytest.raises(NotImplementedError, match="wrap_triton"):
         fb.library.wrap_triton(None)
     with pytest.raises(OSError, match="Could not load this library"):

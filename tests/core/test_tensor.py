@@ -73,6 +73,29 @@ def test_numpy_refuses_what_torch_refuses():
             lib.from_numpy(np.zeros(3)[::-1])
 
 
+@pytest.mark.parametrize("lib", [fb, torch])
+def test_numpy_takes_what_requires_grad_where_no_gradient_is_recorded(lib):
+    """A `Function`'s forward is handed tensors that require grad, and may give them to another library."""
+
+    class Solve(lib.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            assert x.requires_grad
+            return lib.from_numpy(np.sqrt(np.array(x, dtype="float64")))
+
+        @staticmethod
+        def backward(ctx, slope):
+            return slope
+
+    x = lib.tensor([4.0, 9.0], requires_grad=True)
+    assert Solve.apply(x * 1).tolist() == [2, 3]
+    with lib.no_grad():
+        assert np.asarray(x).tolist() == [4, 9]
+        assert np.sqrt(x).tolist() == [2, 3]
+    with pytest.raises(RuntimeError, match="requires grad"):
+        np.asarray(x)
+
+
 def test_deepcopy_keeps_sharing_and_leaves():
     for lib in (fb, torch):
         x = lib.arange(6.0).reshape(2, 3)
@@ -279,3 +302,14 @@ def outcome_of(code):
             return code()
     except Exception as error:
         return error
+
+
+def test_broadcast_to_takes_a_shape_or_its_numbers():
+    for lib in (fb, torch):
+        x = lib.ones(2, 1, requires_grad=True)
+        made = [x.broadcast_to(2, 3), x.broadcast_to((2, 3)), x.broadcast_to(size=[2, 3]), lib.broadcast_to(x, (2, 3))]
+        assert {tuple(y.shape) for y in [*made, lib.broadcast_to(input=x, size=(2, 3))]} == {(2, 3)}
+        sum(y.sum() for y in made).backward()
+        assert x.grad.tolist() == [[12], [12]]
+        with pytest.raises(TypeError, match="size"):
+            x.broadcast_to()

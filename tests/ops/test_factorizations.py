@@ -120,3 +120,22 @@ def test_the_element_of_a_batch_is_told_under_vmap_too(code) -> None:
             code(t)
         texts.append(str(error.value))
     assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("upper", [False, True])
+@pytest.mark.parametrize("kind", ["float64", "complex128"])
+def test_what_a_failed_cholesky_factorization_leaves(kind: str, upper: bool) -> None:
+    """Trust-region methods read the columns before the pivot that is not positive."""
+    torch.manual_seed(1)
+    for n in (2, 5):
+        a = torch.randn(4, n, n, dtype=getattr(torch, kind))
+        a = a @ a.mH + torch.tensor([0.0, -0.2, -0.5, -1])[:, None, None] * n * torch.eye(n)
+        mine, theirs = to_flambeau(a).requires_grad_(), a.clone().requires_grad_()
+        ours = fb.linalg.cholesky_ex(mine, upper=upper)
+        expected = torch.linalg.cholesky_ex(theirs, upper=upper)
+        assert expected.info.any() and ours.info.tolist() == expected.info.tolist()
+        same(ours.L, expected.L, rtol=1e-8)
+        # a matrix that failed and whose result is not used has no part in the gradient
+        fb.where(ours.info[:, None, None] == 0, ours.L, 0.0).abs().sum().backward()
+        torch.where(expected.info[:, None, None] == 0, expected.L, 0.0).abs().sum().backward()
+        same(mine.grad, theirs.grad, rtol=1e-8)

@@ -205,53 +205,72 @@ def lower_cholesky(a: jax.Array) -> jax.Array:
 
 @lower_cholesky.defjvp
 def _(primals: Any, tangents: Any) -> Any:
-    (a,), (da,) = primals, tangents
-    factor = lower_cholesky(a)
+    factor = lower_cholesky(*primals)
+    return factor, _slope_of_factor(factor, *tangents)
+
+
+def _slope_of_factor(factor: jax.Array, da: jax.Array) -> jax.Array:
     # the gradient is that of a symmetric matrix: both triangles share it
     da = (da + _adjoint(da)) / 2
     solve = functools.partial(jax.lax.linalg.triangular_solve, factor, lower=True)
     inner = solve(solve(da, left_side=True), left_side=False, transpose_a=True, conjugate_a=True)
-    half = jnp.tril(inner) * (1 - jnp.eye(a.shape[-1], dtype=a.dtype) / 2)
-    return factor, times(factor, half)
+    half = jnp.tril(inner) * (1 - jnp.eye(factor.shape[-1], dtype=factor.dtype) / 2)
+    return times(factor, half)
 
 
-def _bad_minors(a: jax.Array) -> jax.Array:
-    """The order of the first leading minor that is not positive, for Hermitian matrices of which the lower half is read.
+def _unfinished(a: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """What a factorization leaves that meets a pivot which is not positive, and the order of that leading minor.
 
-    Gaussian elimination without exchanges: the minors are positive as long as the pivots are.
+    Of Hermitian matrices the lower half is read. Like LAPACK's: the columns before are the factor's, at the pivot's place is
+    the pivot, and the rest is untouched. Gaussian elimination without exchanges: the minors are positive as long as the pivots are.
     """
     n = a.shape[-1]
-    whole = jnp.tril(a) + _adjoint(jnp.tril(a, -1))
+    lower = jnp.tril(a)
+    rows = np.arange(n)
 
-    def eliminate(k: Any, state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        rest, order = state
+    def eliminate(k: Any, state: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
+        rest, factor, order = state
         column = jax.lax.dynamic_index_in_dim(rest, k, -1, keepdims=False)
         pivot = jax.lax.dynamic_index_in_dim(column, k, -1, keepdims=False).real
         order = jnp.where((order == 0) & ~(pivot > 0), k + 1, order)
-        share = column / jnp.where(pivot > 0, pivot, 1)[..., None]
-        return rest - share[..., :, None] * jnp.conj(column)[..., None, :], order
+        positive = jnp.where(pivot > 0, pivot, 1)[..., None]
+        kept = jax.lax.dynamic_index_in_dim(factor, k, -1, keepdims=False)
+        stopped = jnp.where((rows == k) & (order == k + 1)[..., None], pivot[..., None].astype(a.dtype), kept)
+        made = jnp.where(rows >= k, column / jnp.sqrt(positive), 0)
+        factor = jax.lax.dynamic_update_index_in_dim(factor, jnp.where((order == 0)[..., None], made, stopped), k, -1)
+        return rest - (column / positive)[..., :, None] * jnp.conj(column)[..., None, :], factor, order
 
-    order = jax.lax.fori_loop(0, n, eliminate, (whole, jnp.zeros(a.shape[:-2], np.int32)))[1]
-    return jnp.where(order == 0, n, order).astype(
-        np.int32
-    )  # the factorization failed, by a rounding error here or there
+    state = lower + _adjoint(jnp.tril(a, -1)), lower, jnp.zeros(a.shape[:-2], np.int32)
+    _, factor, order = jax.lax.fori_loop(0, n, eliminate, state)
+    # where all pivots were positive here, the factorization failed by a rounding error
+    return factor, jnp.where(order == 0, n, order).astype(np.int32)
+
+
+@jax.custom_jvp
+def _factor_as_far_as_it_goes(a: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The lower triangular factor and 0, or what is left of it and the order of the minor that is not positive."""
+    factor = lower_cholesky(a)
+    # an infinite pivot leaves no digit of what follows
+    last = np.arange(a.shape[-1]) == a.shape[-1] - 1
+    known = jnp.isfinite(jnp.tril(a)) | np.outer(last, last)
+    failed = jnp.isnan(factor).any((-1, -2)) | ~known.all((-1, -2))
+    left, order = jax.lax.cond(failed.any(), _unfinished, lambda a: (a, jnp.zeros(a.shape[:-2], np.int32)), a)
+    return jnp.where(failed[..., None, None], left, factor), jnp.where(failed, order, 0).astype(np.int32)
+
+
+@_factor_as_far_as_it_goes.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    factor, order = _factor_as_far_as_it_goes(*primals)
+    return (factor, order), (_slope_of_factor(factor, *tangents), np.zeros(order.shape, jax.dtypes.float0))
 
 
 @operator(methods=False, public=(), grad="LinalgCholeskyExBackward0", autocast={"cpu": "float32"})
 def _cholesky_ex(input: Array, upper: bool) -> tuple[Array, Array]:
     matrices("linalg.cholesky", input, kernel="cholesky_cpu")
-    lower = _adjoint(input) if upper else input
-    factor = lower_cholesky(lower)
-    # an infinite pivot leaves no digit of what follows
-    last = np.arange(input.shape[-1]) == input.shape[-1] - 1
-    known = jnp.isfinite(jnp.tril(jax.lax.stop_gradient(lower))) | np.outer(last, last)
-    failed = jnp.isnan(jax.lax.stop_gradient(factor)).any((-1, -2)) | ~known.all((-1, -2))
     if not input.shape[-1]:
         return input, jnp.zeros(input.shape[:-2], np.int32)
-    order = jax.lax.cond(
-        failed.any(), _bad_minors, lambda a: jnp.zeros(a.shape[:-2], np.int32), jax.lax.stop_gradient(lower)
-    )
-    return _adjoint(factor) if upper else factor, jnp.where(failed, order, 0).astype(np.int32)
+    factor, order = _factor_as_far_as_it_goes(_adjoint(input) if upper else input)
+    return _adjoint(factor) if upper else factor, order
 
 
 _CholeskyEx = return_type("linalg_cholesky_ex", ("L", "info"))

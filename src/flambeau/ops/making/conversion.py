@@ -120,7 +120,7 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
 
 @_method
 def __array__(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-    if self.requires_grad:
+    if grad_state.grad and self.requires_grad:
         raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
     if self.is_meta:
         return self.numpy()

@@ -390,9 +390,11 @@ def expand_as(input: Tensor, other: Tensor) -> Tensor:
 
 
 @composite()
-def broadcast_to(input: Tensor, size: Any) -> Tensor:
-    """Expand to a shape."""
-    return expand(input, *size)
+def broadcast_to(input: Tensor, *sizes: Any, size: Any = None) -> Tensor:
+    """Expand to a shape, given as one or as its numbers."""
+    if size is None and not sizes:
+        raise TypeError('broadcast_to() missing 1 required positional arguments: "size"')
+    return expand(input, *(sizes if size is None else (size,)))
 
 
 def _squeeze_name(dim: Any = None) -> str:
