@@ -217,6 +217,7 @@ def _check_places(op: Operator, arrays: list[Any]) -> None:
 
 
 _new = object.__new__
+_NONE = type(None)
 
 
 def lifted(op: Operator, asks: bool = False) -> Callable[..., Any]:
@@ -234,7 +235,7 @@ def lifted(op: Operator, asks: bool = False) -> Callable[..., Any]:
         dynamic: Any = args
         key = None if kwargs else quick.get(len(args))
         try:
-            if key is None or (optional and any(a is None for a in args)):
+            if key is None or (optional and _NONE in map(type, args)):
                 if "out" in kwargs:
                     return into_out(call, args, kwargs, asks)
                 dynamic, key = bind(name, args, kwargs)
@@ -268,6 +269,22 @@ def lifted(op: Operator, asks: bool = False) -> Callable[..., Any]:
 
     call.operator = op  # type: ignore[attr-defined]
     overrides.made_by(call, lambda: lifted(op, asks=True))
+    return call
+
+
+def with_key(op: Operator, key: tuple[Any, ...]) -> Callable[..., Any]:
+    """An operator for calls of one key: it takes the dynamic values alone, which nobody has to bind. Not while modes are around."""
+    known, held, images, name = op.programs, channels_last.held, op.images, op.name
+
+    def call(*dynamic: Any) -> Any:
+        program = known.get(key) or op.program(key)
+        arrays, taped, _ = arrays_of(op, name, key, dynamic, False)
+        try:
+            out = program(*arrays) if held or images else program.run(*arrays)
+        except Exception as error:
+            out = _without_values(error, op, program, arrays, None)
+        return recorded(op, program, arrays, dynamic, out) if taped and grad_state.grad else wrapped(op, out)
+
     return call
 
 
