@@ -261,7 +261,7 @@ def _plan(numel: int, g: Geometry, fixed: bool) -> tuple[_Route | None, Any]:
     are static, so that XLA sees them.
     """
     if type(g.offset) is int:
-        return _fixed_plan(numel, *g[:3]) if fixed else _eager_plan(numel, *g[:3])
+        return _fixed_plan(numel, *g[:3]) if fixed else eager_plan(numel, *g[:3])
     found = _route(numel, g.shape, g.strides)
     offset: Any = g.offset  # a number that is an input of a program
     starts = None if found is None else offset.parts(functools.partial(_starts, *found))
@@ -277,7 +277,7 @@ def _fixed_plan(numel: int, shape: tuple[int, ...], strides: tuple[int, ...], of
 
 
 @functools.lru_cache(4096)
-def _eager_plan(numel: int, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> tuple[_Route | None, Any]:
+def eager_plan(numel: int, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> tuple[_Route | None, Any]:
     """The same with starts that are an array: XLA takes one that is there already more quickly than NumPy's."""
     route, starts = _fixed_plan(numel, shape, strides, offset)
     return route, devices.held(np.asarray(starts, np.int64)) if isinstance(starts, tuple) else starts
@@ -317,6 +317,11 @@ def read(base: Any, g: Geometry) -> Any:
 
 def _static_read(base: Any, starts: tuple[int, ...], route: _Route, g: Geometry) -> Any:
     return _read_route.__wrapped__(base, starts, route, g.shape, g.bits)
+
+
+def read_by(route: Any, base: Any, starts: Any, shape: tuple[int, ...]) -> Any:
+    """What a route of `eager_plan` leads to, where it is a part of a program."""
+    return _read_route.__wrapped__(base, starts, route, shape, None)
 
 
 def write(base: Any, g: Geometry, new: Any, over: bool = False) -> Any:

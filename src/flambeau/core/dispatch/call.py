@@ -24,7 +24,7 @@ from ..tape.nodes import OperatorNode, Program, is_differentiable
 from ..tensor.sparse import SparseOperand
 from ..tensor.storage import Storage
 from ..tensor.tensor import Tensor, blank, wrap
-from . import autocast
+from . import autocast, seeing
 from .declared import Operator
 from .errors import described
 from .host_numbers import HostNumber
@@ -40,12 +40,12 @@ _as_they_are = {*PYTHON_NUMBERS, ArrayImpl, MetaArray}
 
 
 def arrays_of(
-    op: Operator, name: str, key: Any, dynamic: Iterable[Any], asks: bool, tensors: int = 0
+    op: Operator, name: str, key: Any, dynamic: Iterable[Any], asks: bool, tensors: int = 0, views: Any = None
 ) -> tuple[list[Any], bool, bool]:
     """The arrays of the dynamic arguments, whether any of them may be on the tape, and whether there are numbers among them.
 
     If the caller `asks` others, raises Overridden for an argument that has a say. As many of the first arguments as `tensors`
-    says can't be numbers.
+    says can't be numbers. Given a list for `views`, views are put there with their places, and nobody has read them yet.
     """
     arrays: list[Any] = []
     taped = numbers = False
@@ -68,11 +68,26 @@ def arrays_of(
                 continue
         if value._view is None and not traced:
             arrays.append(value._storage.value)
-        else:
+        elif views is None or traced or type(value._storage) is not Storage:
             arrays.append(value._array)
+        else:
+            views.append((len(arrays), value))
+            arrays.append(None)
         if value._edge is not None or value._base is not None:
             taped = True
     return arrays, taped, numbers
+
+
+def seen(program: Program, arrays: list[Any], views: list[tuple[int, Any]], written_out: Any) -> Any:
+    """What a program gives that takes views as it runs; PASS, with their values among the arrays, if it is to have these."""
+    if not written_out and not grad_state.transforms:
+        try:
+            return seeing.run(program, arrays, views, held_array)
+        except Exception:  # told of the values, below
+            pass
+    for place, tensor in views:
+        arrays[place] = tensor._array
+    return PASS
 
 
 def _look_at_number(op: Operator, name: str, key: Any, dynamic: Any, position: int, value: Any) -> None:
@@ -217,6 +232,7 @@ def _check_places(op: Operator, arrays: list[Any]) -> None:
 
 
 _new = object.__new__
+_NONE = type(None)
 
 
 def lifted(op: Operator, asks: bool = False) -> Callable[..., Any]:
@@ -232,9 +248,10 @@ def lifted(op: Operator, asks: bool = False) -> Callable[..., Any]:
         if grad_state.around and (found := around(call, casts, op, asks, args, kwargs)) is not PASS:
             return found
         dynamic: Any = args
+        views: list[tuple[int, Any]] = []
         key = None if kwargs else quick.get(len(args))
         try:
-            if key is None or (optional and any(a is None for a in args)):
+            if key is None or (optional and _NONE in map(type, args)):
                 if "out" in kwargs:
                     return into_out(call, args, kwargs, asks)
                 dynamic, key = bind(name, args, kwargs)
@@ -245,7 +262,7 @@ def lifted(op: Operator, asks: bool = False) -> Callable[..., Any]:
                 program = program or op.program(key)
                 if looked is not None:
                     looked.add(key)
-            arrays, taped, numbers = arrays_of(op, name, key, dynamic, asks, tensors)
+            arrays, taped, numbers = arrays_of(op, name, key, dynamic, asks, tensors, views)
         except TypeError:
             if not asks or (found := ask(call, args, kwargs)) is PASS:
                 raise
@@ -253,8 +270,12 @@ def lifted(op: Operator, asks: bool = False) -> Callable[..., Any]:
         except SparseOperand as error:
             return instead(name, error, args, kwargs)
         try:
-            given = map(held_array, arrays) if numbers else arrays
-            out = program(*given) if held or images else program.run(*given)
+            out = PASS
+            if views:
+                out = seen(program, arrays, views, (taped and grad_state.grad) or held or images)
+            if out is PASS:
+                given = map(held_array, arrays) if numbers else arrays
+                out = program(*given) if held or images else program.run(*given)
         except Exception as error:
             out = _without_values(error, op, program, arrays, (call, args, kwargs) if asks else None)
         if taped and grad_state.grad:
@@ -268,6 +289,22 @@ def lifted(op: Operator, asks: bool = False) -> Callable[..., Any]:
 
     call.operator = op  # type: ignore[attr-defined]
     overrides.made_by(call, lambda: lifted(op, asks=True))
+    return call
+
+
+def with_key(op: Operator, key: tuple[Any, ...]) -> Callable[..., Any]:
+    """An operator for calls of one key: it takes the dynamic values alone, which nobody has to bind. Not while modes are around."""
+    known, held, images, name = op.programs, channels_last.held, op.images, op.name
+
+    def call(*dynamic: Any) -> Any:
+        program = known.get(key) or op.program(key)
+        arrays, taped, _ = arrays_of(op, name, key, dynamic, False)
+        try:
+            out = program(*arrays) if held or images else program.run(*arrays)
+        except Exception as error:
+            out = _without_values(error, op, program, arrays, None)
+        return recorded(op, program, arrays, dynamic, out) if taped and grad_state.grad else wrapped(op, out)
+
     return call
 
 

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ...native import reading
 from ..array import devices
 from ..context.grad_mode import no_grad, state
 from ..context.tracing import Demand, Refusal
@@ -94,9 +95,11 @@ def refuse_outside(
     ignored: int | None = None,
 ) -> None:
     """Demand indices in `[0, size)` (with `negative`: `[-size, size)`), or `ignored`. `{}` in the text is the bad one."""
-    if not isinstance(index, Tensor) or (dtype := index._np_dtype).kind not in "iu":
-        return
     low = -size if negative else 0
+    if not isinstance(index, Tensor) or reading.functions.all_inside(index._array, low, size):
+        return
+    if (dtype := index._np_dtype).kind not in "iu":
+        return
     values = on_host(index) if dtype == np.int64 else None
     if values is not None:
         # one look at each: what is too small is very large there

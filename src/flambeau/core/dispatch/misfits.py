@@ -296,9 +296,7 @@ class Known:
 
     def run(self, face: Any, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What the function gives; TypeError for arguments of kinds that PyTorch does not take."""
-        kinds: Any = tuple(map(type, args))
-        if kwargs:
-            kinds = kinds, *kwargs, *map(type, kwargs.values())
+        kinds = (*map(type, args), *kwargs, *map(type, kwargs.values())) if kwargs else tuple(map(type, args))
         new = kinds not in self.kinds
         if new and not (last := is_in_python(face)):  # else PyTorch's Python code looks first
             self.look(face, kinds, args, kwargs)

@@ -21,6 +21,7 @@ from ...core.array.geometry import Geometry
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.overrides import PASS
 from ...core.context.tracing import is_traced
+from ...core.dispatch.call import with_key
 from ...core.dispatch.declared import Operator
 from ...core.dispatch.errors import kind_of_tensor
 from ...core.dispatch.host_numbers import HostNumber, as_int
@@ -28,10 +29,11 @@ from ...core.dispatch.limits import cast_number, fitting_number, looks_large
 from ...core.dispatch.operator import Array, Arrays, inplace_form, operator
 from ...core.dispatch.overloads import taken
 from ...core.dispatch.promotion import convert
-from ...core.dispatch.signature import numbers_held
+from ...core.dispatch.signature import ARRAY, ARRAYS, numbers_held, static_key
 from ...core.dispatch.sparse_forms import instead
 from ...core.tensor.sparse import SparseOperand
 from ...core.tensor.tensor import Tensor, from_host
+from ...native import reading
 from ..making.creation import tensor
 from ..shape.views import sliced
 from ..support.checks import refuse_outside
@@ -115,8 +117,6 @@ def _parse(x: Tensor, key: Any) -> tuple[Geometry, list[tuple[int, Any]], str]:
     g = x._geometry
     if (quick := _of_numbers(g, key)) is not None:
         return quick[0], [], quick[1]
-    if (places := _of_indices(g, key)) is not None:
-        return g, places, "AliasBackward0"
     items, kinds, taken = _items(g, key)
     shape, strides, offset = list(g.shape), list(g.strides), g.offset
     dim = 0  # in the view
@@ -195,15 +195,21 @@ def _of_numbers(g: Geometry, key: Any) -> tuple[Geometry, str] | None:
     return Geometry((*kept, *shape[rest:]), (*steps, *strides[rest:]), offset, g.bits), name
 
 
-def _of_indices(g: Geometry, key: Any) -> list[tuple[int, Any]] | None:
-    """The tensors of a key of 64-bit indices alone, one for each of the first dimensions; None for any other key."""
-    items = key if type(key) is tuple else (key,)
-    if len(items) > len(g.shape):
-        return None
-    for item in items:
-        if type(item) is not Tensor or item._np_dtype is not _LONG or not item.ndim:
-            return None
-    return list(enumerate(items))
+def _inside(g: Geometry, items: tuple[Any, ...]) -> bool:
+    """Whether these are tensors of 64-bit indices, one for each of the first dimensions, all of them known to be inside, and nobody
+    has to be told of the call.
+    """
+    shape, inside = g.shape, reading.functions.all_inside
+    if len(items) > len(shape) or grad_state.trace is not None or grad_state.around:
+        return False
+    for place, item in enumerate(items):
+        if type(item) is not Tensor:
+            return False
+        array = item._storage.value if item._view is None else item._array
+        size = shape[place]
+        if array.dtype is not _LONG or not array.shape or not inside(array, -size, size):
+            return False
+    return True
 
 
 def _items(g: Geometry, key: Any) -> tuple[list[Any], list[int], int]:
@@ -281,7 +287,7 @@ def _outside(place: int, size: int) -> str:
 def _spread(x: Tensor, advanced: list[tuple[int, Any]]) -> tuple[list[Any], tuple[bool, ...]]:
     """Index tensors, masks turned into the indices of their true elements, and which dimensions they are for."""
     tensors: dict[int, Any] = {}
-    shape = tuple(x.shape)
+    shape = x._geometry.shape
     for dim, item in advanced:
         if item._np_dtype in _MASKS:
             if item._np_dtype == np.uint8:
@@ -307,8 +313,8 @@ def _spread(x: Tensor, advanced: list[tuple[int, Any]]) -> tuple[list[Any], tupl
                 # PyTorch counts the tensors of indices here, not the dimensions that they are for
                 refuse_outside(item, size, functools.partial(_outside, len(tensors), size), IndexError, negative=True)
             tensors[dim] = item
-    dims = tuple([d in tensors for d in range(max(tensors) + 1)])
-    return [tensors[d] for d in sorted(tensors)], dims
+    places = sorted(tensors)
+    return [tensors[d] for d in places], tuple([d in tensors for d in range(places[-1] + 1)])
 
 
 def _subscript(indices: Any, dims: tuple[bool, ...]) -> tuple[Any, ...]:
@@ -326,6 +332,12 @@ def index(input: Array, indices: Arrays, dims: tuple[bool, ...]) -> Array:
         raise IndexError(
             f"shape mismatch: indexing tensors could not be broadcast together with shapes {shapes}"
         ) from None
+
+
+@functools.cache
+def _index_at(count: int) -> Callable[..., Any]:
+    """`index` in the first dimensions, so many, of the tensor and the indices one by one."""
+    return with_key(index.operator, (ARRAY, (ARRAYS, count), static_key((True,) * count)))  # type: ignore[attr-defined]
 
 
 def _put_index(input: Array, values: Array, indices: Arrays, dims: tuple[bool, ...]) -> Array:
@@ -381,7 +393,10 @@ def _getitem(self: Tensor, key: Any) -> Tensor:
         key = _from_list(key)
     if grad_state.dispatch_modes and (found := taken("getitem", self, key)) is not PASS:
         return found
+    items = (key,) if type(key) is Tensor else key
     try:
+        if type(items) is tuple and items and type(items[0]) is Tensor and _inside(self._geometry, items):
+            return _index_at(len(items))(self, *items)
         g, advanced, name = _parse(self, key)
     except SparseOperand as error:
         return instead("__getitem__", error, (self, key), {})

@@ -258,7 +258,7 @@ def _nll_loss(
 
 def _check_in_bounds(input: Any, target: Any, ignore_index: int) -> None:
     """Raise IndexError for a class that is not there."""
-    shape = input.shape
+    shape = input._geometry.shape
     if not shape:
         return
     classes = shape[1 if len(shape) > 1 else 0]

@@ -1,0 +1,119 @@
+"""Views that are used at once: an operator's call takes them inside its own program, from the memory that they look into, so that there
+is one run of XLA instead of two and nothing is written out in between.
+
+That is so for calls that are not recorded (the tape keeps values), the first time that a view is asked for (who asks again gets the values,
+which are then kept), and where it costs nothing to read it as part of a loop: few elements, memory in another shape, or
+dimensions that `expand` has made.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+from jax._src.array import ArrayImpl
+
+from ..array import geometry, programs
+from ..array.geometry import Geometry
+from ..context.overrides import PASS
+from ..tape.nodes import UNKNOWN, Program
+from ..tensor.storage import Storage
+
+MOST = 1 << 14  # elements of a view that is read in a loop of the operator's, which may read it more than once
+_SEEN = object()  # in the place of a view's values: they were read once inside an operator's program
+
+
+class Way:
+    """How a view is read. One object for each kind of views; `starts` says whether it is told at each call where it begins."""
+
+    __slots__ = ("shape", "route", "starts", "_hash")
+
+    def __init__(self, shape: tuple[int, ...], route: Any, starts: bool):
+        self.shape, self.route, self.starts = shape, route, starts
+        self._hash = hash((shape, route, starts))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (type(other) is Way and self.told() == other.told())
+
+    def told(self) -> tuple[Any, ...]:
+        """What it is in every process."""
+        return self.shape, tuple(self.route), self.starts
+
+    def read(self, base: Any, starts: Any) -> Any:
+        """The values, in a program."""
+        return geometry.read_by(self.route, base, starts, self.shape)
+
+
+@functools.lru_cache(4096)
+def _way(numel: int, g: Geometry) -> tuple[Way, Any] | None:
+    """How to read a view of a memory of so many elements inside of an operator's program, and where it begins; None if not there."""
+    if g.bits is not None or 0 in g.shape:
+        return None
+    expanded = any(stride == 0 and n > 1 for n, stride in zip(g.shape, g.strides, strict=True))
+    whole = g.offset == 0 and g.numel == numel and g.contiguous
+    if not (whole or expanded or g.numel <= MOST):
+        return None
+    route, starts = geometry.eager_plan(numel, *g[:3])
+    return None if route is None else (_shared(Way(g.shape, route, starts is not None)), starts)
+
+
+_ways: dict[Way, Way] = {}
+
+
+def _shared(way: Way) -> Way:
+    if len(_ways) >= 8192:
+        _ways.clear()
+    return _ways.setdefault(way, way)
+
+
+def run(program: Program, arrays: list[Any], views: list[tuple[int, Any]], held: Any) -> Any:
+    """What a program gives where `views` are put at their places among the arrays; PASS if it does not take any of them, whose
+    values are in `arrays` then. `held` is what each argument goes through.
+    """
+    ways: list[Way | None] = [None] * len(arrays)
+    begins: list[Any] = []
+    given = list(arrays)
+    for place, tensor in views:
+        storage, g = tensor._storage, tensor._view
+        base: Any = storage.value if type(storage) is Storage else None
+        asked = tensor._cache is _SEEN or tensor._cache_version == storage.version
+        known = type(base) is ArrayImpl and type(g.offset) is int and not asked
+        found = _way(math.prod(base.shape), g) if known else None
+        if found is None:
+            given[place] = arrays[place] = tensor._array
+            continue
+        ways[place], starts = found
+        given[place] = base
+        if starts is not None:
+            begins.append(starts)
+        tensor._cache = _SEEN
+    if not any(ways):
+        return PASS
+    return _program(program, tuple(ways)).run(*map(held, given), *begins)
+
+
+def _program(program: Program, ways: tuple[Way | None, ...]) -> Program:
+    found = program.seeing.get(ways)
+    if found is None:
+        if len(program.seeing) >= programs.SHAPES:
+            program.seeing.clear()
+        told = tuple(way and way.told() for way in ways)
+        identity = UNKNOWN if program.identity is UNKNOWN else ("seeing", program.identity, told)
+        found = program.seeing[ways] = Program(_reading(program.function, ways), program.name, identity=identity)
+    return found
+
+
+def _reading(function: Any, ways: tuple[Way | None, ...]) -> Any:
+    def seeing(*given: Any) -> Any:
+        begins = iter(given[len(ways) :])
+        values = [
+            array if way is None else way.read(array, next(begins) if way.starts else None)
+            for array, way in zip(given, ways, strict=False)
+        ]
+        return function(*values)
+
+    return seeing

@@ -1,0 +1,67 @@
+"""Single values of arrays in the CPU's memory, and whether indices are in range, without NumPy (`native/reading.cc`)."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jax._src.array import ArrayImpl
+
+from . import expect, host_function, opened
+
+__all__ = ["all_inside", "number_at"]
+
+_MANY = 64  # calls after which the library is loaded for this alone
+_NUMBERS = ("float32", "float64", "int64", "int32", "int16", "int8", "uint8", "bool")  # in the library's order
+
+expect("flambeau_reading", by_host=True)
+_calls = itertools.count()
+
+
+class _Functions:
+    """The library's two functions, once they are there; before, and without the library, nothing is at hand."""
+
+    def __init__(self) -> None:
+        self.number_at: Callable[[Any, int], Any] = self._number_at
+        self.all_inside: Callable[[Any, int, int], bool | None] = self._all_inside
+
+    def _number_at(self, array: Any, place: int) -> Any:
+        return self.number_at(array, place) if self._found() else None
+
+    def _all_inside(self, array: Any, low: int, high: int) -> bool | None:
+        return self.all_inside(array, low, high) if self._found() else None
+
+    def _found(self) -> bool:
+        if not opened() and next(_calls) < _MANY:
+            return False
+        maker = host_function("flambeau_reading")
+        if maker is None:
+            self.number_at = self.all_inside = _nothing
+        else:
+            with_the_lock = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object)
+            made = with_the_lock(ctypes.cast(maker, ctypes.c_void_p).value)  # type: ignore[arg-type]
+            known = {np.dtype(name): i for i, name in enumerate(_NUMBERS)}
+            self.number_at, self.all_inside = made((None, ArrayImpl, known))
+        return True
+
+
+def _nothing(*given: Any) -> None:
+    return None
+
+
+functions: _Functions = _Functions()
+
+
+def number_at(array: Any, place: int) -> Any:
+    """The number at a place of an array, in the order of its memory, as Python's own; None where it is not at hand."""
+    return functions.number_at(array, place)
+
+
+def all_inside(array: Any, low: int, high: int) -> bool | None:
+    """Whether all of an array's whole numbers are in `[low, high)`; None where they are not at hand (in the memory of this process's
+    CPU, computed, and of 32 or 64 bits).
+    """
+    return functions.all_inside(array, low, high)
