@@ -127,3 +127,20 @@ def test_other_storages_are_read_as_ever() -> None:
         assert (sparse.t() * 2).to_dense().tolist() == (fb.eye(3) * 2).tolist()
         complex_ = (fb.ones(3, dtype=fb.complex64) * (1 + 2j)).real
         assert (complex_ + 1).tolist() == [2, 2, 2]
+
+
+SUMS = [
+    lambda v: v.sum(), lambda v: v.sum(-1), lambda v: v.var(), lambda v: v.softmax(-1), lambda v: v.logsumexp(0), lambda v: v.norm(),
+    lambda v: v @ v.mT if v.ndim > 1 else v @ v, lambda v: fb.nn.functional.layer_norm(v, v.shape[-1:]), lambda v: v.cumsum(-1),
+    lambda v: v.tanh() * 1.7 + v, lambda v: fb.addcmul(v, v, v), lambda v: v.amax(-1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("view", [v for k, v in enumerate(VIEWS) if k not in (8, 12, 15)])
+def test_the_first_use_has_the_bits_of_the_second(view: Any) -> None:
+    x = fb.randn(6, 8) * 1
+    with fb.no_grad():
+        for call in SUMS:
+            seen = view(x)
+            first, second = call(seen), call(seen)
+            assert first.numpy().tobytes() == second.numpy().tobytes()

@@ -82,7 +82,9 @@ def seen(program: Program, arrays: list[Any], views: list[tuple[int, Any]], writ
     """What a program gives that takes views as it runs; PASS, with their values among the arrays, if it is to have these."""
     if not written_out and not grad_state.transforms:
         try:
-            return seeing.run(program, arrays, views, held_array)
+            out = seeing.run(program, arrays, views, held_array)
+            if out is not PASS:
+                return out
         except Exception:  # told of the values, below
             pass
     for place, tensor in views:

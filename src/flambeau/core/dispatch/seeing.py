@@ -2,16 +2,19 @@
 is one run of XLA instead of two and nothing is written out in between.
 
 That is so for calls that are not recorded (the tape keeps values), the first time that a view is asked for (who asks again gets the values,
-which are then kept), and where it costs nothing to read it as part of a loop: few elements, memory in another shape, or
-dimensions that `expand` has made.
+which are then kept), where it costs nothing to read it as part of a loop (few elements, memory in another shape, or dimensions
+that `expand` has made), and for operators whose results have the same bits wherever their input lies: XLA adds and multiplies
+in an order that follows the memory, and a second use may not differ from the first.
 """
 
 from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterator
 from typing import Any
 
+import jax
 from jax._src.array import ArrayImpl
 
 from ..array import geometry, programs
@@ -21,6 +24,14 @@ from ..tape.nodes import UNKNOWN, Program
 from ..tensor.storage import Storage
 
 MOST = 1 << 14  # elements of a view that is read in a loop of the operator's, which may read it more than once
+_EXACT = frozenset(  # what moves elements, rounds each one once, or gives the same in any order
+    """abs add and argmax argmin bitcast_convert_type broadcast_in_dim ceil clamp clz concatenate convert_element_type copy div
+    dynamic_slice eq floor ge gt iota is_finite le lt max min mul ne neg nextafter not or pad population_count reduce_and
+    reduce_max reduce_min reduce_or rem reshape rev round select_n shift_left shift_right_arithmetic shift_right_logical sign
+    slice sqrt square squeeze stop_gradient sub transpose xor""".split()
+)
+_PRODUCTS, _SUMS = {"mul", "square"}, {"add", "sub"}  # XLA makes one operation of the two where its loop lets it
+_CALLS = frozenset(("jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call"))
 _SEEN = object()  # in the place of a view's values: they were read once inside an operator's program
 
 
@@ -71,9 +82,16 @@ def _shared(way: Way) -> Way:
 
 
 def run(program: Program, arrays: list[Any], views: list[tuple[int, Any]], held: Any) -> Any:
-    """What a program gives where `views` are put at their places among the arrays; PASS if it does not take any of them, whose
-    values are in `arrays` then. `held` is what each argument goes through.
+    """What a program gives where `views` are put at their places among the arrays; PASS if it takes none of them.
+
+    `held` is what each argument goes through.
     """
+    exact = program.seeing.get(None)
+    if exact is None:
+        program.seeing[None] = False  # if it can't be told
+        exact = program.seeing[None] = _is_exact(program, arrays, views, held)
+    if not exact:
+        return PASS
     ways: list[Way | None] = [None] * len(arrays)
     begins: list[Any] = []
     given = list(arrays)
@@ -81,7 +99,7 @@ def run(program: Program, arrays: list[Any], views: list[tuple[int, Any]], held:
         storage, g = tensor._storage, tensor._view
         base: Any = storage.value if type(storage) is Storage else None
         asked = tensor._cache is _SEEN or tensor._cache_version == storage.version
-        known = type(base) is ArrayImpl and type(g.offset) is int and not asked
+        known = type(base) is ArrayImpl and type(g.offset) is int and not asked and tensor._np_dtype.kind != "c"
         found = _way(math.prod(base.shape), g) if known else None
         if found is None:
             given[place] = arrays[place] = tensor._array
@@ -96,11 +114,33 @@ def run(program: Program, arrays: list[Any], views: list[tuple[int, Any]], held:
     return _program(program, tuple(ways)).run(*map(held, given), *begins)
 
 
+def _is_exact(program: Program, arrays: list[Any], views: list[tuple[int, Any]], held: Any) -> bool:
+    """Whether the bits of a program's results do not depend on how it reads its input."""
+    given = list(map(held, arrays))
+    for place, tensor in views:
+        given[place] = jax.ShapeDtypeStruct(tensor._view.shape, tensor._np_dtype)
+    names = set(_primitives(jax.make_jaxpr(program.function)(*given).jaxpr))
+    return names <= _EXACT and not (names & _PRODUCTS and names & _SUMS)
+
+
+def _primitives(jaxpr: Any) -> Iterator[str]:
+    """The names of all that a jaxpr computes, calls' own included."""
+    for equation in jaxpr.eqns:
+        inner = [p for p in equation.params.values() if hasattr(p, "jaxpr") or hasattr(p, "eqns")]
+        if not inner or equation.primitive.name not in _CALLS:
+            yield equation.primitive.name
+            continue
+        for p in inner:
+            yield from _primitives(getattr(p, "jaxpr", p))
+
+
 def _program(program: Program, ways: tuple[Way | None, ...]) -> Program:
     found = program.seeing.get(ways)
     if found is None:
-        if len(program.seeing) >= programs.SHAPES:
+        if len(program.seeing) > programs.SHAPES:
+            exact = program.seeing[None]
             program.seeing.clear()
+            program.seeing[None] = exact
         told = tuple(way and way.told() for way in ways)
         identity = UNKNOWN if program.identity is UNKNOWN else ("seeing", program.identity, told)
         found = program.seeing[ways] = Program(_reading(program.function, ways), program.name, identity=identity)
