@@ -44,7 +44,7 @@ from flambeau._library.keys import DispatchKey as DispatchKey
 from flambeau._C import DispatchKeySet as DispatchKeySet
 from flambeau.core.dispatch.types import EnumType as EnumType
 from flambeau._C import ErrorReport as ErrorReport
-from flambeau.cuda import Event as Event
+from flambeau.cuda.generic import Event as Event
 from flambeau._library.calls import ExcludeDispatchKeyGuard as ExcludeDispatchKeyGuard
 from flambeau._C import ExecutionPlan as ExecutionPlan
 from flambeau.testing import FileCheck as FileCheck
@@ -95,7 +95,7 @@ from flambeau._C import ScriptObjectProperty as ScriptObjectProperty
 from flambeau._C import SerializationStorageContext as SerializationStorageContext
 from flambeau._C import StaticModule as StaticModule
 from flambeau.storage import StorageBase as StorageBase
-from flambeau.cuda import Stream as Stream
+from flambeau.cuda.generic import Stream as Stream
 from flambeau.core.dispatch.types import StreamObjType as StreamObjType
 from flambeau.core.dispatch.types import StringType as StringType
 from flambeau._symbols import SymBool as SymBool
@@ -328,7 +328,7 @@ def as_strided_(input: _Tensor, size: _t.Any, stride: _t.Any, storage_offset: _b
 def as_strided_copy(input: _Tensor, size: _t.Any, stride: _t.Any, storage_offset: _b.int | None = None, *, out: _Tensor | None = None) -> _Tensor: ...
 def as_strided_scatter(input: _Tensor, src: _Tensor, size: _t.Sequence[_b.int], stride: _t.Sequence[_b.int], storage_offset: _b.int | None = None) -> _Tensor: ...
 def as_tensor(data: _t.Any, dtype: _dtype | _b.type[_t.Any] | None = None, device: _device | _b.str | _b.int | None = None) -> _Tensor: ...
-def asarray(obj: _t.Any, *, dtype: _dtype | _b.type[_t.Any] | None = None, device: _device | _b.str | _b.int | None = None, copy: _b.bool | None = None, requires_grad: _b.bool = False) -> _Tensor: ...
+def asarray(obj: _t.Any, *, dtype: _dtype | _b.type[_t.Any] | None = None, device: _device | _b.str | _b.int | None = None, copy: _b.bool | None = None, requires_grad: _b.bool | None = None) -> _Tensor: ...
 def asin(input: _Tensor, *, out: _Tensor | None = None) -> _Tensor: ...
 def asin_(input: _Tensor) -> _Tensor: ...
 def asinh(input: _Tensor, *, out: _Tensor | None = None) -> _Tensor: ...
