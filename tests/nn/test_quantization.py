@@ -434,6 +434,56 @@ def test_mappings():
     assert listed[0] == listed[1]
 
 
+@pytest.mark.parametrize("left_out", [False, True])
+def test_own_classes_in_the_place_of_layers(left_out):
+    """`prepare_custom_config_dict`: what stands in it is swapped, and not observed; with it nothing else is."""
+
+    def seen(t, given):
+        q = tools(t)
+
+        class Kept(t.nn.Linear):
+            pass
+
+        class Observed(t.nn.Linear):
+            @classmethod
+            def from_float(cls, layer):
+                made = cls(layer.in_features, layer.out_features)
+                made.weight, made.bias = layer.weight, layer.bias
+                return made
+
+        layers = (t.nn.Linear(3, 3), Kept(3, 3), t.nn.Sequential(Kept(3, 3), t.nn.Dropout(), t.nn.Linear(3, 3)))
+        net = t.nn.Sequential(*layers, t.nn.ModuleList([t.nn.LSTM(2, 2), t.nn.MultiheadAttention(2, 1)])).eval()
+        fill(t, net)
+        net.qconfig = q.default_qconfig
+        if left_out:
+            net[1].qconfig = None
+        swapped = {Kept: Observed, t.nn.Dropout: Observed} if given else {}
+        net = q.prepare(net, prepare_custom_config_dict={"float_to_observed_custom_module_class": swapped})
+        x = t.tensor(ROWS[0, :, :3]).float()
+        return text(net), net[:3](x)
+
+    for given in (False, True):
+        (mine, y), (theirs, z) = seen(flambeau, given), seen(torch, given)
+        assert mine == theirs
+        assert ("Observed" in mine) == given
+        same(y, z, rtol=1e-5, atol=1e-6)
+
+
+def test_children_that_get_no_qconfig():
+    def seen(t, names, kinds):
+        q = tools(t)
+        inner = t.nn.Sequential(t.nn.ReLU(), t.nn.Linear(2, 2), t.nn.Sequential(t.nn.Linear(2, 2)))
+        net = t.nn.Sequential(t.nn.Linear(2, 2), inner, t.nn.ReLU())
+        net.qconfig = q.default_qconfig
+        given = {"non_traceable_module_name": names, "non_traceable_module_class": [getattr(t.nn, k) for k in kinds]}
+        q.propagate_qconfig_(net, prepare_custom_config_dict=given)
+        return [name for name, module in net.named_modules() if hasattr(module, "qconfig")]
+
+    for case in ((["0", "1.1"], []), (["1"], []), ([], ["Linear"]), ([], ["Sequential"]), (["2"], ["Linear"])):
+        assert seen(flambeau, *case) == seen(torch, *case)
+        assert len(seen(flambeau, *case)) < 8
+
+
 def test_what_needs_quantized_tensors_is_refused():
     q = tools(flambeau)
     net = q.prepare(flambeau.nn.Sequential(flambeau.nn.Linear(1, 1)))
@@ -447,8 +497,11 @@ def test_what_needs_quantized_tensors_is_refused():
             call()
     recurrent = flambeau.nn.Sequential(flambeau.nn.LSTM(2, 2))
     recurrent.qconfig = q.default_qconfig
-    with pytest.raises(NotImplementedError):
-        q.prepare(recurrent)
+    for within, name in ((recurrent, "0"), (flambeau.nn.Sequential(flambeau.nn.ReLU(), recurrent), "1.0")):
+        for prepare in (q.prepare, q.prepare_qat):
+            with pytest.raises(NotImplementedError, match=rf"^{name} \(nn.LSTM\) has a qconfig.*`qconfig = None`"):
+                prepare(within)
+    q.prepare(recurrent, observer_non_leaf_module_list=[flambeau.nn.LSTM])
 
 
 def test_copies_by_pickle():

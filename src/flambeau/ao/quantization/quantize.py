@@ -30,15 +30,23 @@ if not TYPE_CHECKING:
 
 
 def propagate_qconfig_(module: Module, qconfig_dict: Any = None, prepare_custom_config_dict: Any = None) -> None:
-    """Every module gets a `qconfig`: its own, the one that `qconfig_dict` has for its name or class, or that of the one around it."""
-    _propagate(module, qconfig_dict or {}, None, "")
+    """Every module gets a `qconfig`: its own, the one that `qconfig_dict` has for its name or class, or that of the one around it.
+
+    Of the model's own children, those get none that `prepare_custom_config_dict` names in "non_traceable_module_name", or
+    whose class it has in "non_traceable_module_class".
+    """
+    given = prepare_custom_config_dict or {}
+    names, kinds = (given.get(f"non_traceable_module_{which}") or () for which in ("name", "class"))
+    left = {child for name, child in module.named_children() if name in names or exactly(child) in kinds}
+    _propagate(module, qconfig_dict or {}, None, "", left)
 
 
-def _propagate(module: Module, named: dict[Any, Any], around: Any, path: str) -> None:
+def _propagate(module: Module, named: dict[Any, Any], around: Any, path: str, left: set[Module]) -> None:
     found = named.get(path, named.get(exactly(module), around))
     module.qconfig = getattr(module, "qconfig", found)
     for name, child in module.named_children():
-        _propagate(child, named, module.qconfig, f"{path}.{name}" if path else name)
+        if child not in left:
+            _propagate(child, named, module.qconfig, f"{path}.{name}" if path else name, left)
 
 
 def _observer_forward_hook(self: Any, input: Any, output: Any) -> Any:
@@ -50,13 +58,23 @@ def _observe(module: Module, observer: Any) -> None:
     module.register_forward_hook(_observer_forward_hook, prepend=True)
 
 
-def _add_observers(module: Module, allowed: Any, whole: Any) -> None:
-    for child in module.children():
+def _observed(name: str, child: Module, found: Any) -> Module:
+    """What comes in the place of a layer: of class `found`, or refused where there is none."""
+    if found is None:
+        kind = exactly(child).__name__
+        raise NotImplementedError(
+            f"{name} (nn.{kind}) has a qconfig, and the quantizable {kind} that PyTorch puts in its place is not here: leave the "
+            f"layer out (its `qconfig = None`), or give your own class in prepare's `prepare_custom_config_dict`"
+        )
+    made: Module = found.from_float(child)
+    return made
+
+
+def _add_observers(module: Module, allowed: Any, whole: Any, own: dict[Any, Any], path: str = "") -> None:
+    for name, child in tuple(module.named_children()):
         kind, wanted = exactly(child), getattr(child, "qconfig", None)
         if kind is Dropout:
             continue
-        if kind in (LSTM, MultiheadAttention) and wanted is not None:
-            refused("get_default_custom_config_dict")(kind.__name__)
         if isinstance(child, FloatFunctional):
             if wanted is not None:
                 child.activation_post_process = wanted.activation()
@@ -65,8 +83,10 @@ def _add_observers(module: Module, allowed: Any, whole: Any) -> None:
                 _observe(child, wanted.activation())
         elif wanted is not None and child.training and kind in DEFAULT_MODULE_TO_ACT_POST_PROCESS:
             _observe(child, DEFAULT_MODULE_TO_ACT_POST_PROCESS[kind]())
+        elif wanted is not None and kind in own:
+            module._modules[name] = _observed(path + name, child, own[kind])
         else:
-            _add_observers(child, allowed, whole)
+            _add_observers(child, allowed, whole, own, f"{path}{name}.")
     leaf = not any(name != "parametrizations" for name in module._modules)
     wanted = getattr(module, "qconfig", None)
     if leaf and wanted is not None and exactly(module) in allowed and not isinstance(module, (Sequential, DeQuantStub)):
@@ -79,8 +99,9 @@ def prepare(
 ) -> Module:  # fmt: skip
     """The model with an observer behind each layer that has a `qconfig`, or whose surroundings have one.
 
-    What a layer gives goes through its observer (`activation_post_process`). `nn.LSTM` and `nn.MultiheadAttention`, which
-    PyTorch replaces, are refused: give them `qconfig = None`.
+    What a layer gives goes through its observer (`activation_post_process`). For classes that `prepare_custom_config_dict` has
+    in "float_to_observed_custom_module_class" comes what `from_float` of the other class makes of the layer. Without it,
+    `nn.LSTM` and `nn.MultiheadAttention`, which PyTorch replaces, are refused: give them `qconfig = None`.
     """
     if not inplace:
         model = copy.deepcopy(model)
@@ -88,7 +109,10 @@ def prepare(
     propagate_qconfig_(model)
     if not any(getattr(module, "qconfig", None) for module in model.modules()):
         warnings.warn(message("qconfig_nowhere"), stacklevel=2)
-    _add_observers(model, allowed, observer_non_leaf_module_list or ())
+    own = {LSTM: None, MultiheadAttention: None}
+    if prepare_custom_config_dict is not None:
+        own = prepare_custom_config_dict.get("float_to_observed_custom_module_class") or {}
+    _add_observers(model, allowed, observer_non_leaf_module_list or (), own)
     return model
 
 
