@@ -49,6 +49,7 @@ def meshes() -> None:
     refused(
         KeyError, "Invalid mesh_dim_names ('x',) specified. Valid mesh_dim_names are ['dp', 'tp'].", lambda: two["x"]
     )
+    refused(RuntimeError, "Slicing overlapping dim_names ('dp', 'dp') is not allowed.", lambda: two["dp", "dp"])
     refused(
         RuntimeError, "should not be bigger than default world size 1, but found 16 ranks!", lambda: init("cpu", (16,))
     )

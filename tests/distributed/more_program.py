@@ -66,6 +66,19 @@ def one_program_of_copies_and_parts() -> None:
 
 
 @check
+def queues_of_the_groups_store() -> None:
+    store = dist.distributed_c10d._get_default_store()
+    store.queue_push("queue", str(RANK))
+    dist.barrier()
+    assert store.check(["queue"]) and store.queue_len("queue") == WORLD
+    dist.barrier()
+    store.add("popped", int(store.queue_pop("queue")))
+    dist.barrier()
+    assert store.add("popped", 0) == WORLD * (WORLD - 1) // 2 and not store.check(["queue"])
+    refused(dist.QueueEmptyError, "queue is empty", lambda: store.queue_pop("queue", block=False))
+
+
+@check
 def counted_collectives() -> None:
     """What XLA places and what is called, by module and pass."""
     ops, mesh = fb.ops, init_device_mesh("cpu", (WORLD,))
