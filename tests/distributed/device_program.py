@@ -49,10 +49,38 @@ def meshes() -> None:
     refused(
         KeyError, "Invalid mesh_dim_names ('x',) specified. Valid mesh_dim_names are ['dp', 'tp'].", lambda: two["x"]
     )
+    refused(RuntimeError, "Slicing overlapping dim_names ('dp', 'dp') is not allowed.", lambda: two["dp", "dp"])
     refused(
         RuntimeError, "should not be bigger than default world size 1, but found 16 ranks!", lambda: init("cpu", (16,))
     )
     refused(RuntimeError, "there is no group", mesh.get_group)
+
+
+@check
+def unequal_parts_in_programs() -> None:
+    """What lies in unequal parts is an input of a compiled function, and state that was there before it is updated."""
+    fb, dt, init = libraries()
+    mesh, seen = init("cpu", (8,)), []
+    values = dt.distribute_tensor(fb.ones(10, 3), mesh, [dt.Shard(0)])
+    total = fb.compile(lambda: values.sum() * 2, fullgraph=True)
+    for wanted in (60, 120):
+        assert total().item() == wanted
+        values.mul_(2)
+    for cut in (False, True):
+        weight = fb.arange(30.0).view(10, 3)
+        param = fb.nn.Parameter(dt.distribute_tensor(weight, mesh, [dt.Shard(0)]) if cut else weight)
+        optimizer = fb.optim.Adagrad([param], lr=0.1)
+
+        def step(param: Any = param, optimizer: Any = optimizer) -> None:
+            optimizer.zero_grad()
+            param.square().sum().backward()
+            optimizer.step()
+
+        run = fb.compile(step, fullgraph=True)
+        for _ in range(3):
+            run()
+        seen.append((param.full_tensor() if cut else param).tolist())
+    assert seen[0] == seen[1]
 
 
 @check

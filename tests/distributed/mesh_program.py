@@ -602,8 +602,11 @@ def an_mlp() -> None:
         run = fb.compile(step, fullgraph=True) if compiled else step
         return [run(a[part], b[part]).item() for a, b in zip(x, y, strict=True)]
 
+    def hybrid(model: Any) -> Any:
+        return fully_shard(model, mesh=dist.init_device_mesh("cpu", (2, WORLD // 2)))
+
     alone, copies = trained(None, False), nn.parallel.DistributedDataParallel
-    for lay, compiled in ((copies, False), (copies, True), (fully_shard, False)):
+    for lay, compiled in ((copies, False), (copies, True), (fully_shard, False), (hybrid, False)):
         np.testing.assert_allclose(trained(lay, compiled), alone, rtol=1e-6, err_msg=f"{lay} {compiled}")
 
 

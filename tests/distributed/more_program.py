@@ -20,7 +20,7 @@ from flambeau.distributed.optim import ZeroRedundancyOptimizer
 from flambeau.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 from flambeau.distributed.tensor.debug import CommDebugMode
 from flambeau.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, SequenceParallel, parallelize_module
-from flambeau.processes import joint
+from flambeau.processes import exchange, joint
 
 
 @check
@@ -58,11 +58,29 @@ def one_program_of_copies_and_parts() -> None:
     wanted, clipped = _losses(_made(), STEPS, 1), _losses(_made(), 3, 1, clip=True)
     for shape in {(1, WORLD), (WORLD, 1), (2, WORLD // 2)}:
         model = _two_sides(shape, _made())
+        sent: list[exchange.Sent] = []
+        exchange.watchers.append(sent.append)
         np.testing.assert_allclose(_losses(model, STEPS, WORLD, compiled=True), wanted, rtol=1e-12)
+        exchange.watchers.remove(sent.append)
+        alone = [s for s in sent if s.operator]  # outside of the program: the mean of the losses
+        assert len(alone) == STEPS < len(sent), sent
         assert model.first.weight.placements == (Replicate(), Shard(0))
         assert model.first.weight.grad.placements == (Replicate(), Shard(0))
         model = _two_sides(shape, _made())
         np.testing.assert_allclose(_losses(model, 3, WORLD, compiled=True, clip=True), clipped, rtol=1e-12)
+
+
+@check
+def queues_of_the_groups_store() -> None:
+    store = dist.distributed_c10d._get_default_store()
+    store.queue_push("queue", str(RANK))
+    dist.barrier()
+    assert store.check(["queue"]) and store.queue_len("queue") == WORLD
+    dist.barrier()
+    store.add("popped", int(store.queue_pop("queue")))
+    dist.barrier()
+    assert store.add("popped", 0) == WORLD * (WORLD - 1) // 2 and not store.check(["queue"])
+    refused(dist.QueueEmptyError, "queue is empty", lambda: store.queue_pop("queue", block=False))
 
 
 @check

@@ -14,7 +14,8 @@ import pytest
 
 PROGRAM = Path(__file__).with_name("device_program.py")
 USUAL = (
-    "meshes", "tensors", "writes_keep_the_layout", "refusals", "explanation", "nothing_says_where", "mlp, fully, compiled",
+    "meshes", "unequal_parts_in_programs",
+    "tensors", "writes_keep_the_layout", "refusals", "explanation", "nothing_says_where", "mlp, fully, compiled",
     "convolutions, fsdp, eager",
     "gpt, two sides, eager",
 )  # fmt: skip

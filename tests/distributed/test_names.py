@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed.device_mesh
 import torch.distributed.fsdp
 import torch.distributed.tensor
 
@@ -79,6 +80,51 @@ def test_a_mesh_of_one(group: None) -> None:
         fb.distributed.init_device_mesh("cpu", (2,))
     with pytest.raises(KeyError):
         mesh["model"]
+
+
+MESHES = {
+    "a side that is not there": lambda m, n, d: m["x"],
+    "of two sides": lambda m, n, d: m["data", "x"],
+    "without names": lambda m, n, d: n["x"],
+    "group by name": lambda m, n, d: m.get_group("x"),
+    "group without names": lambda m, n, d: n.get_group("x"),
+    "which group": lambda m, n, d: m.get_group(),
+    "which place": lambda m, n, d: m.get_local_rank(),
+    "place by name": lambda m, n, d: m.get_local_rank("x"),
+    "place too far": lambda m, n, d: m.get_local_rank(5),
+    "flat without names": lambda m, n, d: n._flatten(),
+    "a number of a device": lambda m, n, d: d.init_device_mesh("cpu:0", (1,)),
+    "too few names": lambda m, n, d: d.init_device_mesh("cpu", (1, 1), mesh_dim_names=("a",)),
+    "one name twice": lambda m, n, d: d.init_device_mesh("cpu", [1, 1], mesh_dim_names=["a", "a"]),
+}
+
+
+def test_what_meshes_say() -> None:
+    """PyTorch gives some errors several arguments, which Python prints as a tuple."""
+    found: list[dict[str, Any]] = []
+    for t in (torch, fb):
+        d = t.distributed
+        d.init_process_group("gloo", rank=0, world_size=1, store=d.HashStore())
+        init = d.device_mesh.init_device_mesh
+        meshes = init("cpu", (1, 1), mesh_dim_names=("data", "tensor")), init("cpu", (1, 1))
+        found.append({})
+        for name, call in MESHES.items():
+            try:
+                found[-1][name] = repr(call(*meshes, d.device_mesh))
+            except (KeyError, RuntimeError, ValueError, IndexError) as error:
+                found[-1][name] = type(error).__name__, error.args
+        d.destroy_process_group()
+    assert found[0] == found[1]
+
+
+def test_parts_of_what_was_cut_before() -> None:
+    found = []
+    for t in (torch, fb):
+        kinds = t.distributed.tensor.placement_types
+        made, shard = kinds._StridedShard(1, split_factor=2), kinds.Shard(1)
+        same = made == kinds._StridedShard(1, split_factor=2), made == kinds._StridedShard(1, split_factor=3)
+        found.append((repr(made), str(made), made.is_shard(1), made == shard, isinstance(made, kinds.Shard), same))
+    assert found[0] == found[1]
 
 
 def test_collectives_keep_gradients(group: None) -> None:

@@ -8,6 +8,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,35 @@ def test_stores(tmp_path: Path) -> None:
                  told(lambda store=store: store.wait(["never"], timedelta(milliseconds=20)))[0]]
             )  # fmt: skip
         assert found[0] == found[1]
+
+
+def test_queues_of_stores(tmp_path: Path) -> None:
+    file = itertools.count()
+    makers = (
+        lambda d: d.HashStore(),
+        lambda d: d.PrefixStore("p", d.PrefixStore("q", d.HashStore())),
+        lambda d: d.TCPStore("localhost", 0, 1, True),
+        lambda d: d.PrefixStore("p", d.TCPStore("localhost", 0, 1, True)),
+    )
+    for make in makers:
+        found = []
+        for t in BOTH:
+            store = make(t.distributed)
+            store.set("a", "1")
+            found.append(
+                [store.queue_len("q"), store.queue_push("q", b"1"), store.queue_push("q", "two"), store.queue_len("q"),
+                 store.check(["q"]), store.queue_pop("q"), store.queue_pop("q", block=False), store.check(["q"]),
+                 told(lambda store=store: store.queue_pop("q", False)), store.list_keys()]
+            )  # fmt: skip
+            with ThreadPoolExecutor(1) as pool:  # it waits for what comes later
+                later = pool.submit(store.queue_pop, "q")
+                store.queue_push("q", b"late")
+                found[-1].append(later.result(10))
+        assert found[0] == found[1]
+    refused = [
+        told(lambda t=t: t.distributed.FileStore(str(tmp_path / f"{next(file)}"), 1).queue_push("q", "1")) for t in BOTH
+    ]
+    assert refused[0] == refused[1] and refused[0][0] == "NotImplementedError"
 
 
 def test_a_module_in_its_wrapper() -> None:

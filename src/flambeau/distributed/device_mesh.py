@@ -110,19 +110,29 @@ class DeviceMesh:
 
     def _dim(self, name: int | str | None) -> int:
         if isinstance(name, str):
-            if self.mesh_dim_names is None or name not in self.mesh_dim_names:
+            if self.mesh_dim_names is None:
+                raise KeyError("No `mesh_dim_names` found.")
+            if name not in self.mesh_dim_names:
                 raise KeyError(
-                    f"Mesh dimension '{name}' does not exist. Available mesh dimensions are: {self.mesh_dim_names}"
+                    f"Mesh dimension '{name}' does not exist.",
+                    f"Available mesh dimensions are: mesh_dim_names={self.mesh_dim_names}",
                 )
             return self.mesh_dim_names.index(name)
         return name or 0
+
+    def _which(self) -> tuple[str, str]:
+        return (
+            f"Found the DeviceMesh have {self.ndim} dimensions",
+            "Optional kwarg `mesh_dim` needs to be specified when device_mesh.ndim > 1.",
+        )
 
     def get_group(self, mesh_dim: int | str | None = None) -> groups.ProcessGroup:
         """The group of a side."""
         if self.ndim > 1 and mesh_dim is None:
             raise RuntimeError(
-                f"Found the DeviceMesh have {self.ndim} dimensions. Optional kwarg `mesh_dim` needs to be specified when "
-                "device_mesh.ndim > 1."
+                *self._which(),
+                "If you want to get the list of all the ProcessGroups in the DeviceMesh,"
+                "please use `get_all_groups()` instead.",
             )
         found = self._groups[self._dim(mesh_dim)]
         if found is None and self._devices is not None:
@@ -145,10 +155,7 @@ class DeviceMesh:
     def get_local_rank(self, mesh_dim: int | str | None = None) -> int:
         """This process's place along a side."""
         if self.ndim > 1 and mesh_dim is None:
-            raise RuntimeError(
-                f"Found the DeviceMesh have {self.ndim} dimensions. Optional kwarg `mesh_dim` needs to be specified when "
-                "device_mesh.ndim > 1."
-            )
+            raise RuntimeError(*self._which())
         if self._place is None:
             raise RuntimeError(f"rank {groups.get_rank()} is not in the mesh")
         return self._place[self._dim(mesh_dim)]
@@ -166,6 +173,8 @@ class DeviceMesh:
         if not set(names) <= set(self.mesh_dim_names):
             known = [*self.mesh_dim_names, *self._flattened]
             raise KeyError(f"Invalid mesh_dim_names {tuple(names)} specified. Valid mesh_dim_names are {known}.")
+        if len(set(names)) != len(names):
+            raise RuntimeError(f"Slicing overlapping dim_names {tuple(names)} is not allowed.")
         dims = [self._dim(name) for name in names]
         if self._devices is not None:
             return side_of(self, names, dims)
@@ -193,8 +202,9 @@ class DeviceMesh:
         line = self.mesh.flatten()
         if name in (self.root.mesh_dim_names or ()) or (name in known and known[name].mesh.tolist() != line.tolist()):
             raise ValueError(
-                f"{name} already exists for submesh of the {self.root}. The mesh_dim_names of submesh and flattened mesh are "
-                f"{names}. Please specify another valid mesh_dim_name."
+                f"{name} already exists for submesh of the {self.root}. ",
+                f"The mesh_dim_names of submesh and flattened mesh are {names}. "
+                "Please specify another valid mesh_dim_name.",
             )
         if name not in known:
             known[name] = self._flat(line, name)
@@ -326,8 +336,8 @@ def init_device_mesh(
             )
     if device_type and not device_type.isalpha():
         raise RuntimeError(
-            f"Device type with index is not supported but got {device_type}. If you maintained a 'torch.device' object, it's "
-            "recommended to pass in 'device.type'."
+            f"Device type with index is not supported but got {device_type}. ",
+            "If you maintained a 'torch.device' object, it's recommended to pass in 'device.type'.",
         )
     ranks = arange(math.prod(mesh_shape), device="cpu").view(tuple(mesh_shape))
     return DeviceMesh(device_type, ranks, mesh_dim_names=mesh_dim_names)

@@ -10,6 +10,7 @@ import threading
 import time
 import weakref
 import xmlrpc.client
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +21,7 @@ from xmlrpc.server import SimpleXMLRPCRequestHandler, SimpleXMLRPCServer
 
 from ..core.context.grad_mode import state as grad_state
 from ..core.context.tracing import Untraceable
-from .errors import DistNetworkError, DistStoreError
+from .errors import DistNetworkError, DistStoreError, QueueEmptyError
 from .link import Link
 
 default_pg_timeout: timedelta = timedelta(minutes=30)
@@ -81,7 +82,7 @@ class Store:
         """The value, once there is one."""
         self.wait([key])
         with self._held() as values:
-            return values[key]
+            return values.get(key, b"")  # a queue has no value
 
     def append(self, key: str, value: str | bytes) -> None:
         """Put a value behind the one that stands there."""
@@ -120,15 +121,39 @@ class Store:
 
     def wait(self, keys: list[str], timeout: timedelta | None = None) -> None:
         """Return when all of the keys are there."""
+        self._once(lambda: self.check(keys) or None, keys, timeout)
+
+    def _once(self, ask: Callable[[], Any], keys: list[str], timeout: timedelta | None = None) -> Any:
+        """What `ask` gives, once that is not None."""
         limit = (timeout or self.timeout).total_seconds()
         end = time.monotonic() + limit
         pause = 0.001
-        while not self.check(keys):
+        while (found := ask()) is None:
             if time.monotonic() > end:
                 text = self._timeout_text.format(milliseconds=int(limit * 1000), keys=", ".join("/" + k for k in keys))
                 raise self._timed_out(text)
             time.sleep(pause)
             pause = min(2 * pause, 0.05)
+        return found
+
+    def queue_push(self, key: str, value: str | bytes) -> None:
+        """Put a value at the end of a queue; NotImplementedError in a store that has none."""
+        raise NotImplementedError("queue support is not implemented.")
+
+    def queue_pop(self, key: str, block: bool = True) -> bytes:
+        """Take the first value out of a queue, once there is one. With `block=False`, QueueEmptyError if there is none."""
+        found = self._first(key)
+        if found is None and not block:
+            raise QueueEmptyError("queue is empty")
+        return self._once(lambda: self._first(key), [key]) if found is None else found
+
+    def queue_len(self, key: str) -> int:
+        """How many values are in a queue."""
+        raise NotImplementedError("queue support is not implemented.")
+
+    def _first(self, key: str) -> bytes | None:
+        """The first value of a queue, taken out; None if it is empty."""
+        raise NotImplementedError("queue support is not implemented.")
 
     def delete_key(self, key: str) -> bool:
         """Forget a key; whether it was there."""
@@ -165,12 +190,34 @@ class HashStore(Store):
     def __init__(self) -> None:
         super().__init__()
         self._values: dict[str, bytes] = {}
+        self._queues: dict[str, deque[bytes]] = {}  # none of them empty
         self._lock = threading.RLock()
 
     @contextlib.contextmanager
     def _held(self) -> Iterator[dict[str, bytes]]:
         with self._lock:
             yield self._values
+
+    def check(self, keys: list[str]) -> bool:
+        with self._lock:
+            return all(key in self._values or key in self._queues for key in keys)
+
+    def queue_push(self, key: str, value: str | bytes) -> None:
+        with self._lock:
+            self._queues.setdefault(key, deque()).append(_bytes(value))
+
+    def queue_len(self, key: str) -> int:
+        with self._lock:
+            return len(self._queues.get(key, ()))
+
+    def _first(self, key: str) -> bytes | None:
+        with self._lock:
+            if key not in self._queues:
+                return None
+            found = self._queues[key].popleft()
+            if not self._queues[key]:
+                del self._queues[key]
+            return found
 
 
 class FileStore(Store):
@@ -247,7 +294,17 @@ class PrefixStore(Store):
         return self.underlying_store.num_keys()
 
     def list_keys(self) -> list[str]:
-        return self.underlying_store.list_keys()
+        start = self._key("")
+        return [key.removeprefix(start) for key in self.underlying_store.list_keys() if key.startswith(start)]
+
+    def queue_push(self, key: str, value: str | bytes) -> None:
+        self.underlying_store.queue_push(self._key(key), value)
+
+    def queue_pop(self, key: str, block: bool = True) -> bytes:
+        return self.underlying_store.queue_pop(self._key(key), block)
+
+    def queue_len(self, key: str) -> int:
+        return self.underlying_store.queue_len(self._key(key))
 
 
 class LinkStore(Store):
@@ -295,7 +352,26 @@ class LinkStore(Store):
         return _bytes(expected_value) if held is None else held
 
     def check(self, keys: list[str]) -> bool:
-        return all(self._link.find(self._key(key)) is not None for key in keys)
+        return all(self._link.find(self._key(key)) is not None or self._queue(key) for key in keys)
+
+    def _queue(self, key: str) -> list[str]:
+        found: list[str] = json.loads(self._link.find(f"queue/{key}") or b"[]")
+        return found
+
+    def queue_push(self, key: str, value: str | bytes) -> None:
+        with self._locked():
+            line = [*self._queue(key), _bytes(value).hex()]
+            self._link.put(f"queue/{key}", json.dumps(line).encode(), overwrite=True)
+
+    def queue_len(self, key: str) -> int:
+        return len(self._queue(key))
+
+    def _first(self, key: str) -> bytes | None:
+        with self._locked():
+            line = self._queue(key)
+            if line:
+                self._link.put(f"queue/{key}", json.dumps(line[1:]).encode(), overwrite=True)
+        return bytes.fromhex(line[0]) if line else None
 
     def delete_key(self, key: str) -> bool:
         found = self.check([key])
@@ -318,7 +394,10 @@ class _Server(ThreadingMixIn, SimpleXMLRPCServer):
     daemon_threads = True
 
 
-_REMOTE = ("set", "append", "add", "compare_set", "check", "delete_key", "num_keys", "list_keys")
+_REMOTE = (
+    *("set", "append", "add", "compare_set", "check", "delete_key", "num_keys", "list_keys"),
+    *("queue_push", "queue_len", "_first"),
+)
 
 
 class TCPStore(Store):
@@ -426,7 +505,17 @@ class TCPStore(Store):
         return int(self._call("num_keys"))
 
     def list_keys(self) -> list[str]:
-        return list(self._call("list_keys"))
+        return [key for key in self._call("list_keys") if key != "init/"]
+
+    def queue_push(self, key: str, value: str | bytes) -> None:
+        self._call("queue_push", key, xmlrpc.client.Binary(_bytes(value)))
+
+    def queue_len(self, key: str) -> int:
+        return int(self._call("queue_len", key))
+
+    def _first(self, key: str) -> bytes | None:
+        found = self._call("_first", key)
+        return None if found is None else bytes(found.data)
 
 
 def _close(what: list[Callable[[], Any]]) -> None:

@@ -117,7 +117,8 @@ class Parts:
         if found is None:
             if type(self.part) is MetaArray:
                 return MetaArray(self.shape, self.dtype)
-            found = self._joined() if self.mesh.several else self._put_together()
+            with jax.ensure_compile_time_eval():  # values are an input of a trace, and no constant in it
+                found = self._joined() if self.mesh.several else self._put_together()
             self._whole = weakref.ref(found)
         return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 
 class Placement:
@@ -43,9 +43,19 @@ class Shard(Placement):
     _local_shard_size_and_offset = local_shard_size_and_offset
 
 
-@dataclass(frozen=True)
-class _StridedShard(Shard):
+@dataclass(frozen=True, repr=False)
+class _StridedShard(Placement):
+    """Cut along a dimension of which another side of the mesh has cut before: no `Shard`."""
+
+    dim: int
+    _: KW_ONLY
     split_factor: int = 1
+
+    def __repr__(self) -> str:
+        return f"_StridedShard(dim={self.dim}, sf={self.split_factor})"
+
+    def __str__(self) -> str:
+        return f"_S({self.dim}, {self.split_factor})"
 
 
 @dataclass(frozen=True)
