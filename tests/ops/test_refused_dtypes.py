@@ -43,6 +43,10 @@ REFUSED = [
     "np.asarray(t.ones(2, dtype=t.bfloat16))",
     "np.float32(t.ones((), dtype=t.bfloat16))",
     "t.broadcast_to(t.ones(3), 2, 3)",
+    *(
+        f"t.{f}([t.ones(2), t.ones(2)], out=t.zeros(4, dtype=t.int64))"
+        for f in ("cat", "stack", "hstack", "column_stack")
+    ),
 ]
 
 TAKEN = [
