@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.array.dtypes import FLOAT
+from ...core.array.dtypes import FLOAT, bfloat16
 from ...core.dispatch.operator import composite
 from ...core.tensor.tensor import Tensor
 from ..random.factories import randn
@@ -14,7 +14,7 @@ from .spectra import svd
 
 def _range(A: Any, q: int, niter: int) -> Any:
     """An orthonormal basis that nearly spans A's columns (Halko, Martinsson & Tropp 2009, algorithm 4.4)."""
-    if A.dtype.category < FLOAT or A.dtype.itemsize < 4:
+    if A.dtype.category < FLOAT or A.dtype is bfloat16:  # halves are refused by their first decomposition
         raise RuntimeError(
             f"expected m1 and m2 to have the same dtype, but got: {A.dtype.abbr} != float (cast it first)"
         )
