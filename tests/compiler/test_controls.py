@@ -448,3 +448,15 @@ def test_scripts_print_what_torch_prints(script: str) -> None:
         changed.get(line.split(" ")[0], line) for line in (SCRIPTS / f"{script}.expected").read_text().splitlines()
     ]
     assert out.getvalue().splitlines() == expected
+
+
+def test_names_of_dynamo_that_say_what_to_do_instead() -> None:
+    def double(x):
+        return x * 2
+
+    assert fb._dynamo.run(double) is double
+    assert fb._dynamo.run()(double) is double
+    with pytest.raises(NotImplementedError, match=r"torch\.compiler\.disable"):
+        fb._dynamo.disallow_in_graph(fb.sub)
+    with pytest.raises(NotImplementedError, match=r"torch\.export\.export"):
+        fb._dynamo.export(double)

@@ -18,9 +18,11 @@ __all__ = [
     "assume_constant_result",
     "config",
     "disable",
+    "disallow_in_graph",
     "eval_frame",
     "exc",
     "explain",
+    "export",
     "graph_break",
     "is_compiling",
     "list_backends",
@@ -32,6 +34,7 @@ __all__ = [
     "register_backend",
     "reset",
     "reset_code_caches",
+    "run",
     "utils",
 ]
 
@@ -69,3 +72,25 @@ def mark_static(t: Any, index: Any = None) -> None:
 
 def mark_static_address(t: Any, guard: bool = True) -> None:
     """Nothing follows from it: programs take arrays, not addresses."""
+
+
+def run(fn: Any = None) -> Any:
+    """The function itself. What is compiled already serves its calls; unlike PyTorch's, a call that none of it fits compiles anew."""
+    return run if fn is None else fn
+
+
+def disallow_in_graph(fn: Any) -> Any:
+    """NotImplementedError: all of torch's functions are part of a program here, none can be taken out of it."""
+    name = getattr(fn, "__name__", fn)
+    raise NotImplementedError(
+        f"torch._dynamo.disallow_in_graph({name}): torch's own functions can't be taken out of programs. Call it within a "
+        "function of your own that torch.compiler.disable marks, or put torch._dynamo.graph_break() before it"
+    )
+
+
+def export(f: Any, *extra_args: Any, **extra_kwargs: Any) -> Any:
+    """NotImplementedError: `torch.export.export` makes a graph of a module."""
+    raise NotImplementedError(
+        "torch._dynamo.export is not supported: use torch.export.export(module, args), whose result has the same graph as its "
+        "graph_module; put a function into a module's forward for it"
+    )

@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from .. import ops  # noqa: F401
 from ..core.array import dtypes
 from ..core.array.size import normalized_dim
@@ -62,13 +60,13 @@ def _cast(values: Tensor, dtype: Any, whole: bool = False) -> Tensor:
     return values.to(dtypes.int64) if whole and narrow else values
 
 
-def _extreme(dtype: Any, sign: int) -> Any:
-    """The largest (`sign` 1) or the smallest number of a dtype."""
-    if dtype.category >= dtypes.FLOAT:
+def _extreme(dtype: Any, sign: int, name: str) -> Any:
+    """The largest (`sign` 1) or the smallest number of a dtype. Bools have none in what `name` does, complex numbers in nothing."""
+    if dtype.category == dtypes.FLOAT or (dtype.category == dtypes.COMPLEX and name == "logsumexp"):
         return sign * math.inf
     if dtype.category == dtypes.BOOL:
-        return sign > 0
-    limits = np.iinfo(dtype.numpy)
+        raise NotImplementedError(f"identity of {name} on torch.bool input")
+    limits = dtypes.iinfo(dtype)
     return int(limits.max if sign > 0 else limits.min)
 
 
@@ -88,7 +86,8 @@ def _reduction(
         values, mask = _parts(name, input, mask)
         axes = _axes(values, dim)
         values = _cast(values, dtype, whole)
-        made = reduce(_kept(values, mask, identity(values.dtype)), axes, bool(keepdim)).to(values.dtype)
+        kept = values if mask is None else _kept(values, mask, identity(values.dtype))
+        made = reduce(kept, axes, bool(keepdim)).to(values.dtype)
         return made
 
     function.__name__ = function.__qualname__ = name
@@ -108,11 +107,15 @@ def _reduced(name: str) -> Callable[[Tensor, tuple[int, ...], bool], Tensor]:
 
 sum: Callable[..., Tensor] = _reduction("sum", lambda _: 0, _reduced("sum"), "The sum", True)
 prod: Callable[..., Tensor] = _reduction("prod", lambda _: 1, _product, "The product", True)
-amax: Callable[..., Tensor] = _reduction("amax", lambda dtype: _extreme(dtype, -1), _reduced("amax"), "The largest")
-amin: Callable[..., Tensor] = _reduction("amin", lambda dtype: _extreme(dtype, 1), _reduced("amin"), "The smallest")
+amax: Callable[..., Tensor] = _reduction(
+    "amax", lambda dtype: _extreme(dtype, -1, "amax"), _reduced("amax"), "The largest"
+)
+amin: Callable[..., Tensor] = _reduction(
+    "amin", lambda dtype: _extreme(dtype, 1, "amin"), _reduced("amin"), "The smallest"
+)
 logsumexp: Callable[..., Tensor] = _reduction(
     "logsumexp",
-    lambda dtype: _extreme(dtype, -1),
+    lambda dtype: _extreme(dtype, -1, "logsumexp"),
     lambda values, axes, keepdim: values.logsumexp(axes, keepdim=keepdim),
     "The logarithm of the sum of exponentials",
 )
@@ -124,7 +127,8 @@ def _place(name: str, sign: int, doc: str) -> Callable[..., Tensor]:
     ) -> Tensor:
         values, mask = _parts(name, input, mask)
         values = _cast(values, dtype)
-        made = getattr(_kept(values, mask, _extreme(values.dtype, -sign)), name)(dim, keepdim=bool(keepdim))
+        kept = values if mask is None else _kept(values, mask, _extreme(values.dtype, -sign, name))
+        made = getattr(kept, name)(dim, keepdim=bool(keepdim))
         return made.to(values.dtype)
 
     function.__name__ = function.__qualname__ = name
@@ -181,7 +185,7 @@ def _whole_median(values: Tensor, mask: Tensor, dim: int, keepdim: bool) -> Tens
     """Of whole numbers: the lower median of those that are kept, which stand first where the others are sorted behind them."""
     if not bool(mask.any(dim).all()):
         raise ValueError(message("masked_median_of_nothing"))
-    order = _kept(values.long(), mask, _extreme(dtypes.int64, 1)).sort(dim).values
+    order = _kept(values.long(), mask, _extreme(dtypes.int64, 1, "median")).sort(dim).values
     middle = (mask.sum(dim, keepdim=True) - 1) // 2
     found = order.gather(dim, middle).to(values.dtype)
     return found if keepdim else found.squeeze(dim)
@@ -271,9 +275,11 @@ def _normalization(name: str, sign: int, doc: str) -> Callable[..., Tensor]:
         values, mask = _parts(name, input, mask)
         values = _cast(values, dtype)
         identity = {"cumsum": 0, "cumprod": 1}.get(name)
-        kept = _kept(values, mask, _extreme(values.dtype, -sign) if identity is None else identity)
+        if mask is not None:
+            best = "amin" if sign < 0 else "amax"
+            values = _kept(values, mask, _extreme(values.dtype, -sign, best) if identity is None else identity)
         own = {} if identity is None else {"dtype": values.dtype}
-        made = getattr(-kept if name == "softmin" else kept, apply)(dim, **own)
+        made = getattr(-values if name == "softmin" else values, apply)(dim, **own)
         return made
 
     function.__name__ = function.__qualname__ = name

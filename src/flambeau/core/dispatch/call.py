@@ -13,6 +13,7 @@ from jax._src.array import ArrayImpl
 
 from ...native import channels_last
 from ..array.devices import brought_together
+from ..array.dtypes import can_cast
 from ..array.meta import MetaArray, NoData, any_meta, evaluate
 from ..array.return_types import written_type
 from ..context import overrides
@@ -358,6 +359,11 @@ def refuse_recorded_out(*values: Any, name: str = "") -> None:
         )
 
 
+_JOINING = frozenset(
+    ("cat", "concat", "concatenate", "stack", "hstack", "vstack", "row_stack", "dstack", "column_stack")
+)  # PyTorch's cat stores their results, with an error of its own
+
+
 def into_out(call: Callable[..., Any], args: Any, kwargs: dict[str, Any], asks: bool = False) -> Any:
     if asks and (found := ask(call, args, kwargs)) is not PASS:
         return found
@@ -370,6 +376,10 @@ def into_out(call: Callable[..., Any], args: Any, kwargs: dict[str, Any], asks: 
         made = call(*args, **kwargs)
     results = made if isinstance(made, tuple) else (made,)
     for target, result in zip(targets, results, strict=True):
+        if call.__name__ in _JOINING and isinstance(target, Tensor) and not can_cast(result.dtype, target.dtype):
+            raise TypeError(
+                f"torch.cat(): input types can't be cast to the desired output type {target.dtype.abbr} (from {result.dtype.abbr})"
+            )
         _tell_resized(target, result)
         store(target, result)
     if isinstance(out, Tensor):

@@ -168,7 +168,7 @@ def _joined(func: Any, tensors: Any, *args: Any, **kwargs: Any) -> Any:
 
 def _reduced(name: str, args: Any, kwargs: dict[str, Any]) -> Any:
     """`torch.masked`'s function of that name, and the mask of what its results were computed of."""
-    function = getattr(importlib.import_module("..functions", __package__), name)
+    function = getattr(importlib.import_module(".._ops", __package__), name)
     given = inspect.signature(function).bind(*args, **kwargs).arguments
     made, mask = function(*args, **kwargs), args[0].get_mask()
     if name in _NORMALIZATIONS:

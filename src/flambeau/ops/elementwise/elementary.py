@@ -175,9 +175,12 @@ _whole = _rounding("round", jnp.round)
 
 
 @operator(inplace=True, public_inplace=True, public=BOTH)
-def round(input: Array, *, decimals: int = 0) -> Array:
+def round(input: Array, *, decimals: int | None = None) -> Array:
     """The nearest whole number, halves to the even one; with `decimals`, the nearest multiple of `10 ** -decimals`."""
+    if decimals is None:
+        return _whole(input)
     if decimals == 0:
+        refuse("round_vml_cpu", input, BOOL, INTEGER)
         return _whole(input)
     refuse("round_cpu", input, BOOL, INTEGER, COMPLEX)
     scale = 10.0 ** abs(decimals)

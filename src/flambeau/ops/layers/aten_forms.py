@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.array.dtypes import as_dtype, uint8
+from ...core.array.dtypes import BOOL, INTEGER, as_dtype, uint8
 from ...core.dispatch.operator import composite, namespaces
 from ...core.tensor.tensor import Tensor
 from ..shape.joining import cat
@@ -79,6 +79,8 @@ def max_pool2d_with_indices_backward(
     indices: Tensor,
 ) -> Tensor:  # fmt: skip
     """Each gradient at the place of its maximum; of places that are several maxima, the sum."""
+    if self.dtype.category in (BOOL, INTEGER):
+        raise NotImplementedError(f"\"max_pool2d_backward\" not implemented for '{self.dtype.abbr}'")
     flat = grad_output.new_zeros((*self.shape[:-2], self.shape[-2] * self.shape[-1]))  # type: ignore[attr-defined]
     return flat.scatter_add(-1, indices.flatten(-2), grad_output.flatten(-2)).view(self.shape)  # type: ignore[no-any-return, attr-defined]
 

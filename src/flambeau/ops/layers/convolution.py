@@ -44,7 +44,7 @@ def _dtypes_clash(input: str, weight: str) -> RuntimeError:
     return RuntimeError(f"{both} should be the same or input should be a MKLDNN tensor and weight is a dense tensor")
 
 
-def _check_kernel(input: jax.Array, weight: jax.Array, transposed: bool, n: int) -> None:
+def _check_kernel(input: jax.Array, weight: jax.Array, transposed: bool, n: int, dilated: bool) -> None:
     if input.dtype == jnp.bool_:
         kernel = f"slow_conv_transpose{max(n, 2)}d_out_cpu" if transposed else "slow_conv2d_cpu"
         raise NotImplementedError(
@@ -52,6 +52,8 @@ def _check_kernel(input: jax.Array, weight: jax.Array, transposed: bool, n: int)
         )
     if transposed:
         refuse_uncommon_integers(f"slow_conv_transpose{max(n, 2)}d_out_cpu", input)
+    elif dilated:
+        refuse_uncommon_integers("slow_conv_dilated<>", input)
     if 0 in weight.shape[2:]:
         height, width = (1, *weight.shape[2:])[-2:]
         given = (
@@ -78,7 +80,7 @@ def _check(
         raise RuntimeError(f"Input type ({scalar_name(input)}) and bias type ({scalar_name(bias)}) should be the same")
     if weight.dtype != input.dtype:
         raise _dtypes_clash(type_name(input), type_name(weight))
-    _check_kernel(input, weight, transposed, n)
+    _check_kernel(input, weight, transposed, n, any(d > 1 for d in dilation))
     if any(s <= 0 for s in stride):
         raise RuntimeError(f"non-positive stride is not supported, but got stride={list(stride)}")
     if any(d <= 0 for d in dilation):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from typing import Any
 
@@ -157,6 +158,8 @@ def _chunked(
                 f"{scalar_name(other._array)} ({name})"
             )
     _check_in_bounds(linear_weight.t(), labels, ignore_index)
+    if options.acc_dtype is None:
+        dataclasses.replace(options, acc_dtype=batch.dtype)  # ValueError for a dtype that sums can't be in
     accumulated = options.acc_dtype
     made = _linear_cross_entropy(
         batch, linear_weight, labels, linear_bias, weight, reduction, ignore_index, rows, accumulated

@@ -19,6 +19,8 @@ from ...core.dispatch.operator import Array, composite, operator
 from ...core.dispatch.signature import not_a_tensor
 from ...core.tensor.tensor import Tensor
 from ..support.checks import (
+    FLOAT,
+    category,
     demand,
     is_floating,
     refuse_outside,
@@ -310,11 +312,14 @@ def _cross_entropy_of_indices(
     return result.astype(input.dtype)
 
 
+def _refuse_classes(target: jax.Array) -> None:
+    if category(target) != FLOAT:
+        raise RuntimeError(f"Expected floating point type for target with class probabilities, got {type_name(target)}")
+
+
 def _cross_entropy_of_probabilities(
     input: jax.Array, target: jax.Array, weight: jax.Array | None, reduction: str, smoothing: float
 ) -> jax.Array:
-    if not is_floating(target):
-        raise RuntimeError(f"Expected floating point type for target with class probabilities, got {type_name(target)}")
     axis = 1 if input.ndim > 1 else 0
     others = (target,) if weight is None else (target, weight)
     classes, made = input.shape[axis], functools.reduce(jnp.promote_types, (x.dtype for x in others), input.dtype)
@@ -360,6 +365,8 @@ def _cross_entropy_function(arrays: list[Any]) -> str | None:
 def _cross_entropy(
     input: Array, target: Array, weight: Array | None, ignore_index: int, reduction: str, smoothing: float = 0.0
 ) -> Array:
+    if input.shape == target.shape:
+        _refuse_classes(target)
     require_floating("log_softmax_lastdim_kernel_impl", input)
     if not (input.ndim or target.ndim) and is_floating(target):
         raise IndexError("Dimension specified as 1 but tensor has no dimensions: cross_entropy got numbers")

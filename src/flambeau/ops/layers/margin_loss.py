@@ -79,6 +79,8 @@ def pdist(input: Array, p: Static[float] = 2.0) -> Array:
         raise RuntimeError("pdist only supports non-negative p values")
     if category(input) != FLOAT:
         raise RuntimeError(f"pdist only supports floating-point dtypes, but got {type_name(input)}")
+    if input.shape[0] < 2:
+        return input[:0, :0].reshape(0)
     require_floating("pdist", input, halves=False)
     first, second = jnp.triu_indices(input.shape[0], 1)
     return distance(input[first] - input[second], p)

@@ -17,6 +17,7 @@ from ...core.dispatch.operator import Array, Static, composite, operator
 from ...core.tape.nodes import one_operator
 from ...native.normalization import batch_normalized
 from ..elementwise.arithmetic import modulus
+from ..reduce.statistics import vector_norm as norm_of_vectors
 from ..support.checks import (
     COMPLEX,
     FLOAT,
@@ -465,11 +466,10 @@ def vector_norm(x: jax.Array, p: float, dim: tuple[int, ...], keepdims: bool) ->
     if p == 2:
         powers = jnp.square(x) if not jnp.iscomplexobj(x) else jnp.square(x.real) + jnp.square(x.imag)
     else:
-        powers = jnp.power(jnp.where(size == 0, 1, size), p) * (size != 0)
+        return norm_of_vectors(x, p, dim, keepdims)
     total = powers.sum(dim, keepdims=keepdims)
     safe = jnp.where(total == 0, jnp.ones((), total.dtype), total)
-    root = jnp.sqrt(safe) if p == 2 else jnp.power(safe, 1 / p)
-    return jnp.where(total == 0, jnp.zeros((), total.dtype), root)
+    return jnp.where(total == 0, jnp.zeros((), total.dtype), jnp.sqrt(safe))
 
 
 # --- as `torch` itself has them: arguments in another order, a reduction as a number -----------------------------------

@@ -228,6 +228,7 @@ def ldl_solve(LD: Array, pivots: Array, B: Array, *, hermitian: bool = False) ->
             "instead"
         )
     floating(name, LD)
+    full_precision(name, LD, "ldl_solve_kernel_cpu")
     if B.shape[-2] != LD.shape[-1]:
         raise RuntimeError(
             f"Incompatible matrix sizes for {name}: each A matrix is {LD.shape[-2]} by {LD.shape[-1]} but each b matrix is "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...core.array.dtypes import FLOAT, bfloat16
 from ...core.dispatch.operator import composite
 from ...core.tensor.tensor import Tensor
 from ..random.factories import randn
@@ -13,6 +14,10 @@ from .spectra import svd
 
 def _range(A: Any, q: int, niter: int) -> Any:
     """An orthonormal basis that nearly spans A's columns (Halko, Martinsson & Tropp 2009, algorithm 4.4)."""
+    if A.dtype.category < FLOAT or A.dtype is bfloat16:  # halves are refused by their first decomposition
+        raise RuntimeError(
+            f"expected m1 and m2 to have the same dtype, but got: {A.dtype.abbr} != float (cast it first)"
+        )
     Q = qr(A @ randn(A.shape[-1], q, dtype=A.dtype, device=A.device))[0]
     for _ in range(niter):
         Q = qr(A @ qr(A.mH @ Q)[0])[0]

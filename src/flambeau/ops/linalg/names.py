@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...core.array.dtypes import FLOAT
 from ...core.array.return_types import return_type
 from ...core.context.warned import warn_once
 from ...core.dispatch.operator import Array, composite, operator
@@ -39,6 +40,8 @@ def _replaced(name: str, now: str) -> None:
 def _cholesky(input: Tensor, upper: bool = False) -> Tensor:
     """`linalg.cholesky`."""
     _replaced("cholesky", "L = torch.linalg.cholesky(A), or U = torch.linalg.cholesky(A).mH")
+    if input.dtype.category < FLOAT and input.ndim > 1 and input.shape[-1] == input.shape[-2]:
+        raise NotImplementedError(f"\"cholesky_cpu\" not implemented for '{input.dtype.abbr}' (cast it)")
     return linalg.definite_factor(input, upper, "cholesky")
 
 

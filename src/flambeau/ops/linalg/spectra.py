@@ -71,7 +71,15 @@ def thin_svd(a: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
 
 @operator(methods=False, public=(), grad="LinalgSvdBackward0", autocast={"cpu": "float32"})
 def _svd(A: Array, full_matrices: bool = True) -> tuple[Array, Array, Array]:
-    matrices("linalg.svd", A, square=False, kernel="linalg_svd_cpu")
+    matrices("linalg.svd", A, square=False, kernel="linalg_svd_cpu" if A.size else None)
+    if not A.size and A.dtype.itemsize < 4:  # of nothing there are vectors alone, and these are exact
+        made = thin_or_full(A.astype(np.float32), full_matrices)
+        return tuple(part.astype(A.dtype) for part in made)  # type: ignore[return-value]
+    return thin_or_full(A, full_matrices)
+
+
+def thin_or_full(A: jax.Array, full_matrices: bool) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The decomposition, with its vectors filled up to square matrices if these are to be full."""
     u, s, vh = thin_svd(A)
     m, n = A.shape[-2:]
     if full_matrices and m != n:
@@ -106,8 +114,8 @@ def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None) -> 
 
 @operator(methods=False, public=(), grad="LinalgSvdBackward0", autocast={"cpu": "float32"})
 def _svdvals(A: Array) -> Array:
-    matrices("linalg.svd", A, square=False, kernel="linalg_svd_cpu")
-    return singular_values(A)
+    matrices("linalg.svd", A, square=False, kernel="linalg_svd_cpu" if A.size else None)
+    return singular_values(A) if A.size else jnp.zeros((*A.shape[:-2], min(A.shape[-2:])), A.real.dtype)
 
 
 @composite(methods=False, public=LINALG, autocast={"cpu": "float32"})
@@ -172,9 +180,11 @@ def _pseudoinverse_direction(values: tuple[Array, Array], directions: tuple[Arra
 
 
 def _hermitian(name: str, a: jax.Array, uplo: str) -> tuple[jax.Array, jax.Array]:
-    matrices(name, a, kernel="linalg_eigh_cpu", whole=True)
+    matrices(name, a, kernel="linalg_eigh_cpu" if a.size else None, whole=True)
     if uplo.upper() not in ("L", "U"):
         raise RuntimeError(message("eigh_uplo", uplo=uplo))
+    if not a.size:
+        return a[..., 0].real if a.shape[-1] else jnp.zeros(a.shape[:-1], a.real.dtype), a
     if a.shape[-1] == 1:
         return a[..., 0].real, jnp.ones_like(a)
     whole = _from_triangle(a, uplo.upper() == "L")

@@ -124,9 +124,9 @@ def __array__(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.n
         raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
     if self.is_meta:
         return self.numpy()
-    if self.dtype in dtypes.NARROW:
-        raise TypeError(f"Got unsupported ScalarType {self.dtype.abbr}")
-    array = _host(self) if self.dtype is not dtypes.bfloat16 else _host(self).astype(np.float32)
+    if self.dtype is dtypes.bfloat16 or self.dtype in dtypes.NARROW:
+        raise TypeError(f"Got unsupported ScalarType {self.dtype.abbr}: x.float() has the values")
+    array = _host(self)
     return np.array(array, dtype) if copy is not False else array
 
 

@@ -88,17 +88,24 @@ def _steps(low: Any, high: Any, by: Any, target: np.dtype) -> np.ndarray:
         _check_range(low, high, by)
         return _aligned(np.arange(-(-(high - low) // by), dtype=np.int64) * np.int64(by) + np.int64(low), target)
     n = math.ceil((high - low) / by)
-    # PyTorch's vectors of 32 bytes: each starts anew from a double, its lanes are one rounding away from there
+    # PyTorch's vectors of 32 bytes, two at a time: each starts anew from a rounded double. What is left over has no vectors
     lanes = 32 // target.itemsize if target.kind == "f" or target.itemsize == 2 else 1
     at = np.arange(n, dtype=np.float64)
     made = empty_on_host((n,), target)
-    whole = n - n % lanes
-    made[whole:] = low + at[whole:] * by
-    if whole:
-        starts = (low + at[:whole:lanes] * by).astype(target).astype(np.float64)
-        step = np.float64(np.asarray(by, np.float64).astype(target))
-        made[:whole] = fused(at[:lanes], step, starts[:, None]).astype(target).reshape(-1)
+    whole = n - n % (2 * lanes)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is beyond the dtype is infinite
+        made[whole:] = _line(at[whole:], by, np.float64(low))
+        if whole:
+            starts = _line(at[:whole:lanes], by, np.float64(low)).astype(target).astype(np.float64)[:, None]
+            lines = _line(at[:lanes], by, starts)
+            made[:whole] = np.where(np.isinf(starts), starts, lines).astype(target).reshape(-1)
     return made
+
+
+def _line(at: np.ndarray, by: Any, start: Any) -> np.ndarray:
+    """`at * by + start`, rounded once; for the largest numbers in parts of them, as `fused` needs room."""
+    part = 2.0**-64 if np.max(np.abs(start)) > 1e280 or abs(by) > 1e280 else 1.0
+    return fused(at, np.float64(by) * part, start * part) / part
 
 
 def _aligned(values: np.ndarray, target: np.dtype) -> np.ndarray:
@@ -356,6 +363,8 @@ def complex(real: Array, imag: Array) -> Array:
 @operator(methods=False, autocast={"cpu": "float32"})
 def polar(abs: Array, angle: Array) -> Array:
     """The complex numbers with these absolute values and angles."""
+    if abs.dtype == angle.dtype == np.float16:
+        raise NotImplementedError("\"polar_cpu\" not implemented for 'Half' (cast both to torch.float32)")
     _check_parts(abs, angle)
     shape = jnp.broadcast_shapes(abs.shape, angle.shape)
     return jax.lax.complex(jnp.broadcast_to(abs * jnp.cos(angle), shape), jnp.broadcast_to(abs * jnp.sin(angle), shape))

@@ -65,12 +65,12 @@ def logcumsumexp(input: Array, dim: int) -> Array:
 
 def _running_best(name: str, better: Callable[..., jax.Array], word: str) -> Callable[..., Any]:
     def function(input: Array, dim: int) -> tuple[Array, Array]:
-        refuse(f"{name}_cpu", input, COMPLEX)
         axis = normalized_dim(dim, input.ndim)
         if input.ndim == 0:
             return input, jnp.zeros((), jnp.int64)
         if input.size == 0:
             return input, jnp.zeros(input.shape, jnp.int64)
+        refuse(f"{name}_cpu", input, COMPLEX)
 
         def later_if_not_worse(a: Any, b: Any) -> Any:
             (left, i), (right, j) = a, b

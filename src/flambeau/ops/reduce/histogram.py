@@ -90,7 +90,7 @@ def _histogram(
     density: bool,
 ) -> tuple[Array, ...]:
     """The histogram of points (N, D), and its edges per dimension."""
-    x = _numbers("histogramdd", points, False)
+    x = _numbers("histogramdd", points, edges is not None)
     limits = range or (0.0, 0.0) * x.shape[1]
     if edges is None:
         made = tuple(_equal_edges(x[:, d], n, limits[2 * d], limits[2 * d + 1], d) for d, n in enumerate(bins))

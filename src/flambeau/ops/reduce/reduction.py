@@ -322,6 +322,8 @@ amin: Callable[..., Tensor] = _shared_extreme("amin", jnp.min, "smallest")
 @operator(returns=("min", "max"))
 def aminmax(input: Array, *, dim: int | None = None, keepdim: bool = False) -> tuple[Array, Array]:
     """The smallest and the largest elements over `dim`, as a named pair (min, max)."""
+    if dim is not None and input.ndim == 0 and category(input) == COMPLEX:
+        raise RuntimeError(f"aminmax not implemented for {type_name(input)}")
     refuse("aminmax_cpu", input, COMPLEX)
     if dim is None and input.size == 0:
         raise RuntimeError(

@@ -85,12 +85,12 @@ def topk(input: Array, k: int, dim: int = -1, largest: bool = True, sorted: bool
 @operator(returns=("values", "indices"))
 def kthvalue(input: Array, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Array, Array]:
     """The `k`-th smallest element along `dim`, counted from 1, and its index, as a named pair."""
-    refuse("kthvalue_cpu", input, BOOL, COMPLEX)
     axis = normalized_dim(dim, input.ndim)
     if not 1 <= k <= (input.shape[axis] if input.ndim else 1):
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {axis}")
     if input.ndim == 0:
         return input, jnp.zeros((), jnp.int64)
+    refuse("kthvalue_cpu", input, BOOL, COMPLEX)
     index = ranked(input, axis, k - 1)
     values = jnp.take_along_axis(input, index, axis)
     return (values, index) if keepdim else (values.squeeze(axis), index.squeeze(axis))
@@ -109,13 +109,16 @@ def _search(edges: jax.Array, values: jax.Array, right: bool, out_int32: bool) -
 
 @operator(promote="common", methods=False, public=())
 def _searchsorted(edges: Array, values: Array, right: bool, out_int32: bool) -> Array:
-    refuse("searchsorted_out_cpu", values, BOOL, COMPLEX)
+    if values.size:
+        refuse("searchsorted_out_cpu", values, BOOL, COMPLEX)
     if edges.ndim > 1 and edges.shape[:-1] != values.shape[:-1]:
         raise RuntimeError(
             "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries "
             f"tensor and input value tensor must match, but we got boundaries tensor {list(edges.shape)} and input "
             f"value tensor {list(values.shape)}"
         )
+    if not (edges.size and values.size):
+        return jnp.zeros(values.shape, jnp.int32 if out_int32 else jnp.int64)
     return _search(edges, values, right, out_int32)
 
 

@@ -178,11 +178,12 @@ nanmedian: Callable[..., Any] = _median("nanmedian", True, "The middle element i
 @operator(returns=("values", "indices"))
 def mode(input: Array, dim: int = -1, keepdim: bool = False) -> tuple[Array, Array]:
     """The most frequent values along `dim` (the smallest of equally frequent ones), and where each occurs last."""
-    refuse("mode_cpu", input, COMPLEX)
     axes = axes_of(dim, input.ndim)
     need_elements("mode()", input, axes)
     if not axes:
         return input, jnp.zeros((), jnp.int64)
+    if input.size:
+        refuse("mode_cpu", input, COMPLEX)
     axis = axes[0]
     order = ascending(input, axis)
     ordered = jnp.take_along_axis(input, order, axis)
@@ -331,7 +332,8 @@ def vector_norm(x: jax.Array, p: float, axes: tuple[int, ...], keepdim: bool, na
     elif p == 2:
         found = _root(jnp.sum(size * size, axes, keepdims=keepdim))
     else:
-        found = _safe_power(jnp.sum(_safe_power(size, p), axes, keepdims=keepdim), 1 / p)
+        held = jnp.where(size == 0, size, 0) * 0  # a slope of 0 times the norm's own, which may be nan or infinite
+        found = _safe_power(jnp.sum(_safe_power(size, p) + held, axes, keepdims=keepdim), 1 / p)
     return found.astype(made)
 
 

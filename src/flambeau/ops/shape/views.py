@@ -389,8 +389,14 @@ def expand_as(input: Tensor, other: Tensor) -> Tensor:
     return expand(input, *other.shape)
 
 
-@composite()
-def broadcast_to(input: Tensor, *sizes: Any, size: Any = None) -> Tensor:
+@composite(methods=False)
+def broadcast_to(input: Tensor, size: Any) -> Tensor:
+    """Expand to a shape."""
+    return expand(input, size)
+
+
+@composite(methods=("broadcast_to",), public=(), name="broadcast_to")
+def _broadcast_to_method(input: Tensor, *sizes: Any, size: Any = None) -> Tensor:
     """Expand to a shape, given as one or as its numbers."""
     if size is None and not sizes:
         raise TypeError('broadcast_to() missing 1 required positional arguments: "size"')
