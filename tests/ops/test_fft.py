@@ -34,6 +34,11 @@ t.fft.fftshift(f(4, 5))
 t.fft.ifftshift(f(4, 5), dim=1)
 t.fft.fftfreq(5, 0.5)
 t.fft.rfftfreq(4)
+t.fft.fftfreq(t.tensor(5))
+t.fft.fftfreq(4, d=t.tensor(0.5))
+t.fft.rfftfreq(t.tensor(5), d=t.tensor(2))
+t.signal.windows.gaussian(t.tensor(5), std=2.0)
+t.signal.windows.bartlett(t.tensor(4), sym=False)
 """
 
 ERRORS = """
@@ -51,6 +56,8 @@ t.fft.fftn(h(4, 4), s=(2, 2, 2))
 ~ t.fft.fftn(h(4, 4), s=(2, 2), dim=(0,))
 t.fft.fftn(h(4, 4), dim=(0, 0))
 t.fft.rfftn(h(4, 4), dim=())
+~ t.fft.fftfreq(t.tensor(5.0))
+~ t.signal.windows.gaussian(t.tensor(5.0), std=2.0)
 """
 
 

@@ -182,6 +182,12 @@ def test_contiguous_is_the_tensor_itself_if_it_can_be() -> None:
     assert x.t().contiguous().is_contiguous()
 
 
+def test_windows_of_a_size_that_is_a_tensor_have_a_shape_of_ints() -> None:
+    shapes = [t.arange(6.0).unfold(0, t.tensor(2), t.tensor(2)).shape for t in (fb, torch)]
+    assert tuple(shapes[0]) == tuple(shapes[1])
+    assert all(type(n) is int for n in shapes[0])
+
+
 def test_a_copy_does_not_alias() -> None:
     x = fb.ones(3)
     y = fb.zeros(3).copy_(x)

@@ -5,6 +5,7 @@ Values are made with NumPy on the host and then put on their device: making a te
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -206,6 +207,14 @@ def number_of(name: str, argument: str, value: Any) -> Any:
     if isinstance(value, (bool, int, float, complex)):
         return value
     raise TypeError(f"{name}(): argument '{argument}' must be Number, not {type(value).__name__}")
+
+
+def extent_of(function: str, name: str, value: Any) -> int:
+    """The int that an argument gives, also as a tensor of one integer. Raises TypeError if it is none."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{function}(): argument '{name}' must be int, not {type(value).__name__}") from None
 
 
 def number_dtype(value: Any) -> dtypes.dtype:

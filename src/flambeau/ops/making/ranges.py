@@ -18,7 +18,7 @@ from ...core.context.warned import warn_once
 from ...core.dispatch.limits import fitting_number, looks_large
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
-from .constants import check_options
+from .constants import check_options, extent_of
 from .creation import deliver, number_of
 
 # --- sequences -------------------------------------------------------------------------------------------------------
@@ -234,13 +234,6 @@ def logspace(
 # --- matrices --------------------------------------------------------------------------------------------------------
 
 
-def _extent(function: str, name: str, value: Any) -> int:
-    try:
-        return python_operator.index(value)
-    except TypeError:
-        raise TypeError(f"{function}(): argument '{name}' must be int, not {type(value).__name__}") from None
-
-
 @composite(methods=False)
 def eye(
     n: int, m: int | None = None, *, out: Tensor | None = None, dtype: Any = None, layout: Any = None,
@@ -248,8 +241,8 @@ def eye(
 ) -> Tensor:  # fmt: skip
     """An n by m matrix (m is n if not given) with ones on the diagonal and zeros elsewhere."""
     check_options("eye", layout, pin_memory)
-    rows = _extent("eye", "n", n)
-    columns = rows if m is None else _extent("eye", "m", m)
+    rows = extent_of("eye", "n", n)
+    columns = rows if m is None else extent_of("eye", "m", m)
     for name, extent in (("n", rows), ("m", columns)):
         if extent < 0:
             raise RuntimeError(f"{name} must be greater or equal to 0, got {extent}")
@@ -257,7 +250,7 @@ def eye(
 
 
 def _triangle(name: str, row: Any, col: Any, offset: int, dtype: Any, device: Any, upper: bool) -> Tensor:
-    rows, columns = _extent(name, "row", row), _extent(name, "col", col)
+    rows, columns = extent_of(name, "row", row), extent_of(name, "col", col)
     for label, extent in (("row", rows), ("col", columns)):
         if extent < 0:
             raise RuntimeError(f"{label} must be non-negative, got {extent}")

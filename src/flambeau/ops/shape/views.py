@@ -525,7 +525,7 @@ def diagonal(g: Geometry, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Geom
 @view(methods=("unfold",), public=(), grad="UnfoldBackward0")
 def unfold_dimension(g: Geometry, dimension: int, size: int, step: int) -> Geometry:
     """All windows of `size` in a dimension, `step` apart, as a new last dimension."""
-    at = normalized_dim(dimension, len(g.shape))
+    at, (size, step) = normalized_dim(dimension, len(g.shape)), _ints((size, step), "unfold")
     n = g.shape[at] if g.shape else 1
     if size < 0:
         raise RuntimeError(f"size is {size} but must be >= 0")

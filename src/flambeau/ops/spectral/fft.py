@@ -14,7 +14,7 @@ import numpy as np
 from ...core.array import dtypes
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
-from ..making.constants import check_options
+from ..making.constants import check_options, extent_of, number_of
 from ..making.creation import deliver
 from ..shape.rearranging import roll
 from ..support.checks import HALVES, inexact, normalized_dim, type_name
@@ -168,6 +168,7 @@ def fftfreq(
 ) -> Tensor:  # fmt: skip
     """The frequencies of `fft`'s `n` elements for samples `d` apart; the negative ones are the second half."""
     check_options("fft_fftfreq", layout, pin_memory)
+    n, d = extent_of("fft_fftfreq", "n", n), number_of("fft_fftfreq", "d", d)
     make = functools.partial(_frequencies, n, d, n, start=(n + 1) // 2)
     return deliver(lambda kind: make(dtype=kind), dtypes.get_default_dtype(), dtype, device, requires_grad, out)
 
@@ -179,6 +180,7 @@ def rfftfreq(
 ) -> Tensor:  # fmt: skip
     """The frequencies of `rfft`'s elements for `n` samples `d` apart."""
     check_options("fft_rfftfreq", layout, pin_memory)
+    n, d = extent_of("fft_rfftfreq", "n", n), number_of("fft_rfftfreq", "d", d)
     count = n // 2 + 1
     make = functools.partial(_frequencies, n, d, count, start=count)
     return deliver(lambda kind: make(dtype=kind), dtypes.get_default_dtype(), dtype, device, requires_grad, out)

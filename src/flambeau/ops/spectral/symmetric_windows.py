@@ -14,6 +14,7 @@ from ...core.array.formats import layout as layout_kind
 from ...core.array.formats import strided
 from ...core.dispatch.operator import composite
 from ...core.tensor.tensor import Tensor
+from ..making.constants import extent_of
 from ..making.creation import deliver
 
 _Shape = Callable[[np.ndarray, np.dtype], np.ndarray]
@@ -39,8 +40,6 @@ def _made(
         raise ValueError(f"{name} is implemented for strided tensors only, got: {layout}")
     if target not in (float32, float64):
         raise ValueError(f"{name} expects float32 or float64 dtypes, got: {target}")
-    if not isinstance(M, (int, np.integer)):
-        raise TypeError(f"{name}(): the window length M must be int, not {type(M).__name__}")
 
     def fill(kind: np.dtype) -> np.ndarray:
         return shape(np.arange(M, dtype=np.float64), kind).astype(kind) if M > 1 else np.ones(M, kind)
@@ -62,8 +61,9 @@ def _window(doc: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
             if unknown := options.keys() - taken:
                 raise TypeError(f"{name}() got an unexpected keyword argument '{min(unknown)}'")
             common = {p.name: options.pop(p.name) for p in _OPTIONS[1:] if p.name in options}
-            called, shape = function(M, **options)
-            return _made(called or name, M, shape, options.get("sym", True), **common)
+            length = M if isinstance(M, bool) else extent_of(name, "M", M)
+            called, shape = function(length, **options)
+            return _made(called or name, length, shape, options.get("sym", True), **common)
 
         call.__name__ = call.__qualname__ = name
         call.__doc__ = doc
