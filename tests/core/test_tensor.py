@@ -81,7 +81,7 @@ def test_numpy_takes_what_requires_grad_where_no_gradient_is_recorded(lib):
         @staticmethod
         def forward(ctx, x):
             assert x.requires_grad
-            return lib.from_numpy(np.sqrt(np.array(x, dtype="float64")))
+            return lib.from_numpy(np.sqrt(np.asarray(x, dtype="float64")))
 
         @staticmethod
         def backward(ctx, slope):
