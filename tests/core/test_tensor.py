@@ -74,6 +74,7 @@ def test_numpy_refuses_what_torch_refuses():
 
 
 @pytest.mark.parametrize("lib", [fb, torch])
+@pytest.mark.filterwarnings("ignore:__array")  # PyTorch's own are of an older NumPy's kind
 def test_numpy_takes_what_requires_grad_where_no_gradient_is_recorded(lib):
     """A `Function`'s forward is handed tensors that require grad, and may give them to another library."""
 
