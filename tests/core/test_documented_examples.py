@@ -141,3 +141,22 @@ def test_narrow_copy_and_reduced_products_of_sparse_tensors() -> None:
 
     assert cases(fb) == cases(torch)
     assert fb.masked._ops.amax is fb.masked.amax
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_shapes_of_jagged_tensors_may_be_cut_and_joined() -> None:
+    def seen(library: Any) -> list[str]:
+        jagged = library.nested.nested_tensor([library.ones(2, 3), library.ones(4, 3)], layout=library.jagged)
+        shape = jagged.shape
+        name = str(shape[1])  # which counts in each library
+        parts = [
+            shape[:2],
+            shape[1:],
+            (*shape, 1),
+            shape + (1,),
+            jagged.view(*shape[:2], 3, 1).shape,
+            jagged.view(shape).shape,
+        ]  # noqa: RUF005
+        return [str(part).replace(name, "j") for part in parts] + [str(type(shape[:2]) is type(shape))]
+
+    assert seen(fb) == seen(torch)

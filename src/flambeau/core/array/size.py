@@ -13,10 +13,12 @@ from .devices import device
 
 
 def dimension(n: Any) -> Any:
-    """`n` as an int, or as it is if it is one that `export` leaves open. TypeError if it is none."""
+    """`n` as an int, or as it is if it is one that `export` leaves open, or a nested tensor's. TypeError if it is none."""
     try:
         return operator.index(n)
     except TypeError:
+        if getattr(type(n), "stands_for_lengths", False):
+            return n
         from jax.export import is_symbolic_dim  # only here: it takes a while to import
 
         if is_symbolic_dim(n):

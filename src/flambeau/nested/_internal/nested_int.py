@@ -17,6 +17,7 @@ class NestedInt(SymInt):
     """How long the parts of one nested tensor are: `j1`, `3*j1`. At least 2, as PyTorch has it for the sake of its traces."""
 
     __module__ = "torch"
+    stands_for_lengths = True  # so that a `Size` takes it
 
     def __init__(self, number: int, factor: int = 1) -> None:
         self.number, self.factor = number, factor
