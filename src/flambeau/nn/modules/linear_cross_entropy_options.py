@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ...core.array import dtypes
+from ...ops.layers.linear_cross_entropy import check_accumulates
 
 __all__ = ["LinearCrossEntropyOptions"]
 
@@ -40,9 +41,4 @@ class LinearCrossEntropyOptions:
                 raise ValueError(f"invalid chunking_method: {method!r}")
         if self.acc_policy not in _POLICIES:
             raise ValueError(f"invalid acc_policy: {self.acc_policy!r}")
-        allowed = (None, dtypes.float16, dtypes.bfloat16, dtypes.float32, dtypes.float64)
-        if self.acc_dtype not in allowed:
-            raise ValueError(
-                f"acc_dtype must be one of {{{', '.join(map(str, allowed))}}}, got {self.acc_dtype!r}. "
-                "Pass acc_dtype=None to let the op pick automatically."
-            )
+        check_accumulates(self.acc_dtype)

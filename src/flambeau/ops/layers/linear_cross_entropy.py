@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from typing import Any
 
@@ -133,6 +132,16 @@ def linear_cross_entropy(
     return cross_entropy(logits, target, weight, None, ignored, None, reduction, label_smoothing)
 
 
+def check_accumulates(dtype: dtypes.dtype | None) -> None:
+    """ValueError for a dtype that sums of parts can't be in."""
+    allowed = (None, dtypes.float16, dtypes.bfloat16, dtypes.float32, dtypes.float64)
+    if dtype not in allowed:
+        raise ValueError(
+            f"acc_dtype must be one of {{{', '.join(map(str, allowed))}}}, got {dtype!r}. "
+            "Pass acc_dtype=None to let the op pick automatically."
+        )
+
+
 def _chunked(
     input: Any, linear_weight: Any, target: Any, linear_bias: Any, weight: Any, reduction: str, ignore_index: int,
     rows: int, options: Any,
@@ -159,7 +168,7 @@ def _chunked(
             )
     _check_in_bounds(linear_weight.t(), labels, ignore_index)
     if options.acc_dtype is None:
-        dataclasses.replace(options, acc_dtype=batch.dtype)  # ValueError for a dtype that sums can't be in
+        check_accumulates(batch.dtype)
     accumulated = options.acc_dtype
     made = _linear_cross_entropy(
         batch, linear_weight, labels, linear_bias, weight, reduction, ignore_index, rows, accumulated
