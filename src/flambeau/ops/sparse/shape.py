@@ -12,6 +12,7 @@ from ...core.dispatch.operator import composite
 from ...core.dispatch.sparse_forms import sparse_form
 from ...core.tensor.sparse import SparseOperand, empty, is_sparse, layout_of, make, stored, values_of
 from ...core.tensor.tensor import Tensor
+from ..making.text import dense_text
 from ..shape.joining import cat
 from .arithmetic import coordinates
 from .coo import dim_of, host_indices, index_tensor, resized, sparse_dims, to_sparse_coo
@@ -336,11 +337,8 @@ def _joined(parts: list[str], sizes: list[str], more: list[str], compressed: boo
     return with_suffixes(body, [*sizes, *more], indent, anew=not compressed)
 
 
-_dense_repr: Any = Tensor.__repr__
-
-
 def _either(self: Tensor, *, tensor_contents: Any = None) -> str:
-    return text(self) if is_sparse(self) else _dense_repr(self, tensor_contents=tensor_contents)
+    return text(self) if is_sparse(self) else dense_text(self, tensor_contents=tensor_contents)
 
 
 Tensor.__repr__ = _either  # type: ignore[assignment]
