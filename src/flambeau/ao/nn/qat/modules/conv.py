@@ -20,6 +20,15 @@ class _ConvNd(_AnyConv, Rounded):  # type: ignore[misc]
     _FLOAT_BN_MODULE: ClassVar[Any] = None
     _FLOAT_RELU_MODULE: ClassVar[Any] = None
 
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+        groups: int = 1, bias: bool = True, padding_mode: str = "zeros", qconfig: Any = None, device: Any = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        given = in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode
+        self._FLOAT_CONV_MODULE.__init__(self, *given, device=device, dtype=dtype)
+        self.qconfig = required(qconfig)
+        self.weight_fake_quant = qconfig.weight()
+
     def forward(self, input: Tensor) -> Tensor:
         return self._conv_forward(input, self.rounded(), self.bias)  # type: ignore[no-any-return]
 
@@ -28,8 +37,7 @@ class _ConvNd(_AnyConv, Rounded):  # type: ignore[misc]
         """The layer that trains in the place of `mod`, with its parameters. AssertionError without a `qconfig`."""
         require_source(cls, mod)
         conv = mod if isinstance(mod, _AnyConv) else mod[0]
-        kind: Any = cls
-        made = kind(
+        made = cls(
             conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups,
             conv.bias is not None, conv.padding_mode, qconfig=mod.qconfig,
         )  # fmt: skip
@@ -47,24 +55,11 @@ class _ConvNd(_AnyConv, Rounded):  # type: ignore[misc]
         return self._FLOAT_MODULE(conv, ReLU()).train(self.training)
 
 
-def _initialized(self: Any, cls: Any, given: tuple[Any, ...], qconfig: Any, device: Any, dtype: Any) -> None:
-    cls.__init__(self, *given, device=device, dtype=dtype)
-    self.qconfig = required(qconfig)
-    self.weight_fake_quant = qconfig.weight()
-
-
 class Conv1d(_ConvNd, layers.Conv1d):
     """A convolution of sequences whose weight is rounded before it is used."""
 
     _FLOAT_MODULE: ClassVar[Any] = layers.Conv1d
     _FLOAT_CONV_MODULE: ClassVar[Any] = layers.Conv1d
-
-    def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
-        groups: int = 1, bias: bool = True, padding_mode: str = "zeros", qconfig: Any = None, device: Any = None, dtype: Any = None,
-    ) -> None:  # fmt: skip
-        given = in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode
-        _initialized(self, layers.Conv1d, given, qconfig, device, dtype)
 
 
 class Conv2d(_ConvNd, layers.Conv2d):
@@ -73,23 +68,9 @@ class Conv2d(_ConvNd, layers.Conv2d):
     _FLOAT_MODULE: ClassVar[Any] = layers.Conv2d
     _FLOAT_CONV_MODULE: ClassVar[Any] = layers.Conv2d
 
-    def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
-        groups: int = 1, bias: bool = True, padding_mode: str = "zeros", qconfig: Any = None, device: Any = None, dtype: Any = None,
-    ) -> None:  # fmt: skip
-        given = in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode
-        _initialized(self, layers.Conv2d, given, qconfig, device, dtype)
-
 
 class Conv3d(_ConvNd, layers.Conv3d):
     """A convolution of volumes whose weight is rounded before it is used."""
 
     _FLOAT_MODULE: ClassVar[Any] = layers.Conv3d
     _FLOAT_CONV_MODULE: ClassVar[Any] = layers.Conv3d
-
-    def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
-        groups: int = 1, bias: bool = True, padding_mode: str = "zeros", qconfig: Any = None, device: Any = None, dtype: Any = None,
-    ) -> None:  # fmt: skip
-        given = in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode
-        _initialized(self, layers.Conv3d, given, qconfig, device, dtype)
