@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -184,14 +184,18 @@ class _Whole:
         return [self._made]
 
 
-def powerSGD_hook(state: PowerSGDState, bucket: GradBucket) -> Future:
-    """The mean of all processes' gradients, of which matrices that are large enough were sent as two factors."""
-    untraced("powerSGD_hook")
+def _begun(state: PowerSGDState, bucket: GradBucket, job: Callable[[PowerSGDState, GradBucket], Tensor]) -> Future:
     if state.iter < state.start_powerSGD_iter:
         state.maybe_increase_iter(bucket)
         return averaged(bucket.buffer(), chosen(state.process_group))
-    work = _Whole(lambda: _by_layers(state, bucket))
+    work = _Whole(lambda: job(state, bucket))
     return Future(work, lambda: work.result()[0])
+
+
+def powerSGD_hook(state: PowerSGDState, bucket: GradBucket) -> Future:
+    """The mean of all processes' gradients, of which matrices that are large enough were sent as two factors."""
+    untraced("powerSGD_hook")
+    return _begun(state, bucket, _by_layers)
 
 
 def _by_layers(state: PowerSGDState, bucket: GradBucket) -> Tensor:
@@ -232,11 +236,7 @@ def shaped(flat: Tensor, kinds: Sequence[tuple[int, int]]) -> list[Tensor]:
 def batched_powerSGD_hook(state: PowerSGDState, bucket: GradBucket) -> Future:
     """The mean of all processes' gradients, sent as two factors of one square matrix of all of them."""
     untraced("batched_powerSGD_hook")
-    if state.iter < state.start_powerSGD_iter:
-        state.maybe_increase_iter(bucket)
-        return averaged(bucket.buffer(), chosen(state.process_group))
-    work = _Whole(lambda: _by_square(state, bucket))
-    return Future(work, lambda: work.result()[0])
+    return _begun(state, bucket, _by_square)
 
 
 def _by_square(state: PowerSGDState, bucket: GradBucket) -> Tensor:
