@@ -12,8 +12,6 @@ from jax._src.array import ArrayImpl
 
 from . import expect, host_function, opened
 
-__all__ = ["all_inside", "number_at"]
-
 _MANY = 64  # calls after which the library is loaded for this alone
 _NUMBERS = ("float32", "float64", "int64", "int32", "int16", "int8", "uint8", "bool")  # in the library's order
 
@@ -22,7 +20,12 @@ _calls = itertools.count()
 
 
 class _Functions:
-    """The library's two functions, once they are there; before, and without the library, nothing is at hand."""
+    """The library's two functions, once they are there; before, and without the library, nothing is at hand.
+
+    `number_at(array, place)` is the number at a place of an array, in the order of its memory, as Python's own; `all_inside(array, low, high)`
+    whether all of its whole numbers are in `[low, high)`. Both give None for what is not at hand: in the memory of this process's CPU,
+    computed, and (whole numbers) of 32 or 64 bits.
+    """
 
     def __init__(self) -> None:
         self.number_at: Callable[[Any, int], Any] = self._number_at
@@ -53,15 +56,3 @@ def _nothing(*given: Any) -> None:
 
 
 functions: _Functions = _Functions()
-
-
-def number_at(array: Any, place: int) -> Any:
-    """The number at a place of an array, in the order of its memory, as Python's own; None where it is not at hand."""
-    return functions.number_at(array, place)
-
-
-def all_inside(array: Any, low: int, high: int) -> bool | None:
-    """Whether all of an array's whole numbers are in `[low, high)`; None where they are not at hand (in the memory of this process's
-    CPU, computed, and of 32 or 64 bits).
-    """
-    return functions.all_inside(array, low, high)
