@@ -25,9 +25,8 @@ Capture = Callable[[list[Any]], Traced]
 
 KEPT = 64  # groups
 SMALLEST = 4  # rows of the smallest program
-_marks: dict[
-    int, tuple[Any, dict[int, bool]]
-] = {}  # id of a tensor -> a reference to it, and which dimensions are open, or not
+# id of a tensor -> a reference to it, and which dimensions are open, or not
+_marks: dict[int, tuple[Any, dict[int, bool]]] = {}
 
 
 def mark(tensor: Tensor, dimensions: Iterable[int], is_open: bool = True) -> None:

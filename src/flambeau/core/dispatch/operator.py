@@ -183,9 +183,8 @@ def _composed(
     spread = spread_parameter(parameters.values())
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     tensors = {p.name: i for i, p in enumerate(parameters.values()) if _is_tensors(p)}
-    if (
-        op := getattr(function, "operator", None)
-    ) is not None:  # a wrapper of an operator: numbers go where it takes them
+    op = getattr(function, "operator", None)
+    if op is not None:  # a wrapper of an operator: numbers go where it takes them
         tensors = {p: i for p, i in tensors.items() if i < max(1, op.leading_tensors)}
     if isinstance(numbers, tuple):
         tensors = {p: i for p, i in tensors.items() if p not in numbers}

@@ -85,9 +85,8 @@ class Program:
         self.derivative_label: Any = derivative  # the same for calls of its derivatives
         self.arguments: Any = None  # the names of the operator's arguments, and what says where each lies
         self.constant: dict[int, str] = {}  # places of what has no derivative, and its name
-        self.seeing: dict[
-            Any, Any
-        ] = {}  # the same of views that are read inside, and whether it may be (see dispatch/seeing.py)
+        # the same of views that are read inside, and whether it may be (see dispatch/seeing.py)
+        self.seeing: dict[Any, Any] = {}
         self._derivatives: dict[Any, Program] = {}
         self._layouts: dict[Any, Callable[..., Any]] = {}
         self._uses: dict[Any, frozenset[int]] = {}
