@@ -210,7 +210,7 @@ def _composed(
             if not open_ended and not names.issuperset(kwargs):
                 kwargs = by_their_names(kwargs, names)
             if spread in kwargs:
-                args, kwargs = spread_out(spread, names, args, kwargs)
+                args, kwargs = spread_out(spread, parameters, args, kwargs)
         try:
             return function(*args, **kwargs) if known is None else known.run(call, function, args, kwargs)
         except SparseOperand as error:

@@ -6,7 +6,7 @@ import inspect
 import math
 import numbers
 import warnings
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -400,7 +400,7 @@ def spread_parameter(parameters: Iterable[inspect.Parameter]) -> str | None:
 
 
 def spread_out(
-    spread: str, parameters: Iterable[str], args: tuple[Any, ...], kwargs: dict[str, Any]
+    spread: str, parameters: Mapping[str, inspect.Parameter], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments with that of the `spread` parameter in its place, and those before it; as they are if there are some there."""
     before = list(parameters)
