@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from .core.context import doors
+from .core.dispatch.help import Told
 
 RENAMED = {"torch": "flambeau", "torchvision": "flambeau.vision", "functorch": "flambeau.functorch"}
 _SHOWN = ("flambeau.ops",)  # packages whose torch name is an object, the package's attribute of this name
@@ -152,10 +153,15 @@ class _Absent(MetaPathFinder):
         parent = name.rpartition(".")[0]
         if parent in _dressed and not name.rpartition(".")[2].startswith("__"):
             theirs = _theirs(name)
-            raise ModuleNotFoundError(_explain(theirs), name=theirs)
+            raise ModuleNotFoundError(_explained(theirs), name=theirs)
 
 
 _finders = (_Aliases(), _Absent())
+
+
+def _explained(name: str) -> str:
+    """The text of an error on a torch name that flambeau lacks, made when somebody reads it: most who ask go on without the name."""
+    return Told("", functools.partial(_explain, name), name)
 
 
 @functools.lru_cache(4096)
@@ -238,7 +244,7 @@ def _dress_module(home: str, module: ModuleType) -> None:
             return importlib.import_module(name)
         if name == "torch" and theirs.startswith("torch."):
             return sys.modules["flambeau"]  # which all of PyTorch's modules import
-        raise AttributeError(_explain(f"{theirs}.{name}"))
+        raise AttributeError(_explained(f"{theirs}.{name}"))
 
     _dressed[home] = before
     sys.modules.setdefault(theirs, module)  # where inspect and typing look for what a class needs

@@ -99,8 +99,9 @@ def test_what_is_missing_says_so():
         tell("torch.cross_entropy")
         tell("import torchvision.datasets")
         tell("from torchvision import datasets")
-        assert not hasattr(torch, "zeros_lik") and not hasattr(nn, "Lineer")
-        assert getattr(torch, "zeros_lik", 3) == 3
+        drop_in._nearest = None  # asking for a name searches for no other
+        assert not hasattr(torch, "zeros_li") and not hasattr(nn, "Liner")
+        assert getattr(torch, "zeros_li", 3) == 3
         try:
             import torch.nn.quantized
         except ModuleNotFoundError as error:
