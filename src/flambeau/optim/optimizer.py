@@ -88,7 +88,7 @@ def full_like(array: Any, value: complex, shape: tuple[int, ...] | None = None, 
     if isinstance(array, jax.core.Tracer):
         return devices.from_numpy(filled)  # a value: state outlives the trace that first needs it
     # bound to a device only if `array` is, since programs are compiled for one or the other
-    return jax.device_put(filled, array.sharding if array.committed else None)
+    return devices.from_numpy(filled, array.sharding if array.committed else None)
 
 
 class Beginnings:

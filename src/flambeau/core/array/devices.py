@@ -389,7 +389,9 @@ def _aval(shape: tuple[int, ...], dtype: np.dtype) -> Any:
 
 @functools.cache
 def _door(where: Any) -> tuple[Any, Any] | None:
-    """A device of this process and its sharding; None for what else JAX knows as a place."""
-    if not isinstance(where, jax.Device) or where.process_index != jax.process_index():
+    """A device of this process and its sharding (or that of an array which is there); None for what else JAX knows as a place."""
+    lies = type(where) is jax.sharding.SingleDeviceSharding
+    place = where._device if lies else where
+    if not isinstance(place, jax.Device) or place.process_index != jax.process_index():
         return None
-    return where, jax.sharding.SingleDeviceSharding(where)
+    return place, where if lies else jax.sharding.SingleDeviceSharding(where)

@@ -12,6 +12,7 @@ import numpy as np
 from ..array import dtypes
 from ..array.narrow import E5M2, NARROW, narrowed
 from ..tensor.tensor import Tensor
+from .checks import on_host
 from .promotion import result_type
 
 _IN_C = {
@@ -75,6 +76,16 @@ def fitting_number(value: Any, dtype: np.dtype) -> Any:
     if dtype.kind in "fVc" and cmath.isinf(made) and cmath.isfinite(value):
         raise overflow(value, dtype)
     return made
+
+
+def refuse_unfit(value: Any, dtype: np.dtype) -> None:
+    """The same of what is to become an element: a Python number, or the one that a 0-dim tensor of another dtype holds, if that is at hand."""
+    if isinstance(value, (int, float)):
+        fitting_number(value, dtype)
+        return
+    reads = isinstance(value, Tensor) and not value.ndim and value._np_dtype != dtype
+    if reads and (held := on_host(value)) is not None:
+        fitting_number(held.item(), dtype)
 
 
 def looks_large(value: Any) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.dispatch.limits import fitting_number
+from ...core.dispatch.limits import refuse_unfit
 from ...core.dispatch.operator import _attach, _publish, inplace_form, operator
 from ...core.tensor.tensor import Tensor
 from ..support.checks import refuse_outside, shapes_first
@@ -64,9 +64,7 @@ def indexed(
             words = words.replace("{dim}", str(dim)).replace("{size}", str(size))
             refuse_outside(index, size, words, kind, negative)
             if "value" in names:
-                value = args[3] if len(args) > 3 else kwargs.get("value")
-                if isinstance(value, (int, float)):
-                    fitting_number(value, input._np_dtype)
+                refuse_unfit(args[3] if len(args) > 3 else kwargs.get("value"), input._np_dtype)
 
         def checked(function: Callable[..., Any]) -> Callable[..., Any]:
             @functools.wraps(function)

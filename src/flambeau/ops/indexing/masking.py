@@ -22,7 +22,7 @@ from ...core.context.tracing import Untraceable
 from ...core.context.warned import warn_once
 from ...core.dispatch.errors import broadcast_clash as _broadcast_clash
 from ...core.dispatch.host_numbers import HostNumber, plain, takes_numbers
-from ...core.dispatch.limits import cast_number, fitting_number, looks_large, overflow
+from ...core.dispatch.limits import cast_number, fitting_number, looks_large, overflow, refuse_unfit
 from ...core.dispatch.operator import Array, _attach, _publish, composite, inplace_form, operator
 from ...core.dispatch.overloads import shown_to_modes
 from ...core.dispatch.promotion import convert, result_type
@@ -35,6 +35,7 @@ from ...core.tensor.tensor import Tensor, wrap
 from ..making.constants import laid_out
 from ..making.creation import empty, memory_order
 from ..shape.joining import cat
+from ..shape.views import real
 from ..support.checks import demand, on_host, refuse_part, scalar_name, type_name, without_values
 
 
@@ -68,7 +69,7 @@ def _together(*shapes: tuple[int, ...]) -> tuple[int, ...]:
     return jnp.broadcast_shapes(*shapes)
 
 
-def _taped(*values: Any) -> bool:
+def taped(*values: Any) -> bool:
     return is_grad_enabled() and any(isinstance(v, Tensor) and v.requires_grad for v in values)
 
 
@@ -83,7 +84,7 @@ def _clone(input: Array) -> Array:
 @composite()
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     """A tensor of its own with the same values, on the tape: gradients flow through it to `input`."""
-    fresh = _clone(input) if _taped(input) else wrap(input._array)
+    fresh = _clone(input) if taped(input) else wrap(input._array)
     order, view = memory_order(input, memory_format), input._view
     if order is None:
         kept = memory_format is None or "preserve" in str(memory_format)
@@ -134,7 +135,7 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     if not tracing and there.devices() != here.devices():
         src = src.to(self.device)
         there = src._array
-    if _taped(self, src):
+    if taped(self, src):
         return _overwrite_taped(self, src)
     self._check_inplace()
     same = there.dtype == here.dtype and there.shape == here.shape
@@ -166,6 +167,15 @@ def _number(value: Any, input: Tensor) -> Any:
         value = value.settle()
     cast = fitting_number(value, input._np_dtype)
     return cast.item() if input._np_dtype.kind in "iub" else value
+
+
+def element(value: Any, input: Tensor) -> Any:
+    """The same, where a 0-dim tensor of another dtype is read as the number that it holds, which has to fit, too."""
+    if not isinstance(value, Tensor) or value.ndim:
+        return _number(value, input)
+    refuse_unfit(value, input._np_dtype)
+    is_read = value.dtype.is_complex and not input.dtype.is_complex and on_host(value) is not None
+    return real(value) if is_read else _number(value, input)
 
 
 def _fits(number: Any, dtype: np.dtype) -> bool:
@@ -212,7 +222,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
         array = self._array
     except SparseOperand as error:
         return instead("fill_", error, (self, value), {})
-    if isinstance(value, Tensor) or isinstance(array, jax.core.Tracer) or _taped(self):
+    if isinstance(value, Tensor) or isinstance(array, jax.core.Tracer) or taped(self):
         return _fill_taped(self, value)
     self._check_inplace()
     if type(array) is MetaArray:
@@ -226,7 +236,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
         if isinstance(value, complex) and array.dtype.kind != "c"
         else value
     )
-    self._assign(jax.device_put(full, array.sharding), None)
+    self._assign(devices.from_numpy(full, array.sharding), None)
     return self
 
 
@@ -368,13 +378,13 @@ _masked_fill_taped = inplace_form(_masked_fill.operator, "masked_fill_")  # type
 @composite(numbers=("value",))
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """`input` with `value`, a number or 0-dim tensor, where the bool tensor `mask` holds; they broadcast."""
-    return _masked_fill(input, mask, _number(value, input))
+    return _masked_fill(input, mask, element(value, input))
 
 
 @takes_numbers(2, "value")
 def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Tensor:
     """In-place form of `masked_fill`; the mask must broadcast to the tensor's shape."""
-    return _masked_fill_taped(self, mask, _number(value, self))
+    return _masked_fill_taped(self, mask, element(value, self))
 
 
 _attach(masked_fill_, ("masked_fill_",))
@@ -397,7 +407,7 @@ def _selected(input: Tensor, mask: Tensor) -> Tensor:
     chosen = host_values("masked_select", mask)
     shape = _together(chosen.shape, tuple(input.shape))
     places = np.flatnonzero(np.broadcast_to(chosen, shape))
-    values = None if _taped(input) else on_host(input)
+    values = None if taped(input) else on_host(input)
     if values is not None:
         return like_on_device(np.broadcast_to(values, shape).reshape(-1)[places], input)
     return _masked_select(input, like_on_device(places, input), shape)

@@ -20,7 +20,6 @@ from ...core.array import dtypes, geometry
 from ...core.array.geometry import Geometry
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.overrides import PASS
-from ...core.context.tracing import is_traced
 from ...core.dispatch.call import with_key
 from ...core.dispatch.declared import Operator
 from ...core.dispatch.errors import kind_of_tensor
@@ -36,8 +35,8 @@ from ...core.tensor.tensor import Tensor, from_host
 from ...native import reading
 from ..making.creation import tensor
 from ..shape.views import sliced
-from ..support.checks import refuse_outside
-from .masking import host_values, where
+from ..support.checks import on_host, refuse_outside
+from .masking import element, host_values, like_on_device, taped
 
 _INDEX_KINDS = (
     "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got {})"
@@ -59,6 +58,21 @@ def _as_index(item: Any) -> Any:
     if array.dtype.kind not in "bui":
         raise IndexError(f"tensors used as indices must be long, int, byte or bool tensors (got {array.dtype})")
     return from_host(array)
+
+
+_LISTS = (list, np.ndarray)
+
+
+def _numbered(key: Any) -> Any:
+    """A list of ints or an array of them as the tensor of indices that it stands for; any other key as it is."""
+    if type(key) is list and not (key and all(type(i) is int for i in key)):
+        return key
+    if type(key) is np.ndarray and not (key.dtype.kind == "i" and key.ndim and key.size):
+        return key
+    try:
+        return (from_host(np.array(key, np.int64)),)
+    except OverflowError:
+        return key
 
 
 def _nested(item: Any) -> Any:
@@ -393,7 +407,7 @@ def _getitem(self: Tensor, key: Any) -> Tensor:
         key = _from_list(key)
     if grad_state.dispatch_modes and (found := taken("getitem", self, key)) is not PASS:
         return found
-    items = (key,) if type(key) is Tensor else key
+    items = (key,) if type(key) is Tensor else _numbered(key) if type(key) in _LISTS else key
     try:
         if type(items) is tuple and items and type(items[0]) is Tensor and _inside(self._geometry, items):
             return _index_at(len(items))(self, *items)
@@ -402,9 +416,21 @@ def _getitem(self: Tensor, key: Any) -> Tensor:
         return instead("__getitem__", error, (self, key), {})
     if advanced:
         seen = self if g == self._geometry else _seen(self, g, name, key)
+        if len(advanced) == 1 and (chosen := _chosen(seen, *advanced[0])) is not None:
+            return chosen
         indices, dims = _spread(seen, advanced)
         return index(seen, indices, dims)
     return _seen(self, g, name, key)
+
+
+def _chosen(x: Tensor, dim: int, mask: Tensor) -> Tensor | None:
+    """`x[mask]` picked out by NumPy, since a program would serve for one number of true elements alone; None where that can't be."""
+    if mask._np_dtype != np.bool_ or grad_state.around or grad_state.trace is not None or taped(x):
+        return None
+    if tuple(mask.shape) != tuple(x.shape[dim : dim + mask.ndim]) or (values := on_host(x)) is None:
+        return None
+    key: Any = (*(slice(None),) * dim, host_values("index", mask))
+    return like_on_device(values[key], x)
 
 
 def _value(x: Tensor, value: Any) -> Any:
@@ -454,16 +480,32 @@ def _setitem(self: Tensor, key: Any, value: Any) -> None:
     seen = self if g == self._geometry else _seen(self, g, name, key)
     refuse_bytes(advanced, value.numel() if isinstance(value, Tensor) else 1)
     if isinstance(value, Tensor) and value._np_dtype != self._np_dtype and (value.ndim or isinstance(given, Tensor)):
-        if value.numel() != 1 or len(advanced) > 1 or advanced[0][1]._np_dtype != np.bool_:
-            raise RuntimeError(
-                f"Index put requires the source and destination dtypes match, got {self.dtype.abbr} for the destination "
-                f"and {value.dtype.abbr} for the source."
-            )
-        value = value.reshape(())  # one value for a mask is a fill, which casts
-    if (is_traced() or self.is_meta) and _set_masked(seen, advanced, value):  # type: ignore[attr-defined]
+        value = _of_one(seen, advanced, value, key)
+    if _set_masked(seen, advanced, value):
         return
     indices, dims = _spread(seen, advanced)
     put_index_(seen, value, indices, dims)
+
+
+def _of_one(x: Tensor, advanced: list[tuple[int, Any]], value: Tensor, key: Any) -> Tensor:
+    """A value of another dtype for one mask, which is a fill and casts. RuntimeError for any other."""
+    items = key if isinstance(key, tuple) else (key,)
+    single = value.numel() == 1 and len(advanced) == 1 and advanced[0][1]._np_dtype == np.bool_
+    if single and not any(isinstance(i, Tensor) and not i.ndim for i in items):
+        dim, mask = advanced[0]
+        if tuple(mask.shape) != tuple(x.shape[dim : dim + mask.ndim]):
+            _spread(x, advanced)  # which says so
+        return element(value.reshape(()), x)  # type: ignore[no-any-return, attr-defined]
+    if grad_state.trace is None and not x.is_meta:  # type: ignore[attr-defined]
+        indices, dims = _spread(x, advanced)
+        arrays = [i._array for i in indices]
+        jax.eval_shape(
+            lambda a, v, *at: _put_index(a, v, at, dims), x._array, value._array, *arrays
+        )  # the shapes come first
+    raise RuntimeError(
+        f"Index put requires the source and destination dtypes match, got {x.dtype.abbr} for the destination "
+        f"and {value.dtype.abbr} for the source."
+    )
 
 
 _ORDINARY = frozenset((bool, int, float))
@@ -490,8 +532,17 @@ def _written_at_once(x: Tensor, g: Geometry, value: Any) -> bool:
     return True
 
 
+def _put_where(input: Array, values: Array, mask: Array) -> Array:
+    return jnp.where(mask, values.astype(input.dtype), input)
+
+
+put_where_: Callable[..., Any] = inplace_form(
+    Operator(_put_where, None, None, "IndexPutBackward0", narrow=True), "__setitem__"
+)
+
+
 def _set_masked(x: Tensor, advanced: list[tuple[int, Any]], value: Any) -> bool:
-    """`x[mask] = value` with one value for all chosen places, which can be done without knowing them."""
+    """`x[mask] = value` with one value for all chosen places, which one program does, whichever and however many they are."""
     (dim, mask), *others = advanced
     if others or mask._np_dtype != np.bool_ or tuple(mask.shape) != tuple(x.shape[dim : dim + mask.ndim]):
         return False
@@ -499,10 +550,10 @@ def _set_masked(x: Tensor, advanced: list[tuple[int, Any]], value: Any) -> bool:
     if isinstance(value, Tensor):
         if value.ndim == below + 1 and value.shape[0] == 1:
             value = value[0]
-        if value.ndim > below:
+        inner = x.shape[x.ndim - below :]
+        if value.ndim > below or any(n not in (1, m) for n, m in zip(value.shape[::-1], inner[::-1], strict=False)):
             return False
-    chosen = mask.reshape(*mask.shape, *(1,) * below)
-    overwrite_(x, where(chosen, value, x))
+    put_where_(x, value, mask.reshape(*mask.shape, *(1,) * below) if below else mask)
     return True
 
 
