@@ -20,25 +20,33 @@ _calls = itertools.count()
 
 
 class _Functions:
-    """The library's two functions, once they are there; before, and without the library, nothing is at hand.
+    """The library's functions, once they are there; before, and without the library, nothing is at hand.
 
     `number_at(array, place)` is the number at a place of an array, in the order of its memory, as Python's own; `all_inside(array, low, high)`
-    whether all of its whole numbers are in `[low, high)`. Both give None for what is not at hand: in the memory of this process's CPU,
-    computed, and (whole numbers) of 32 or 64 bits.
+    whether all of its whole numbers are in `[low, high)`, or equal to a fourth argument. Both give None for what is not at hand: in the memory
+    of this process's CPU, and computed. `are_inside(arrays, looks)` is whether several of a list are seen to be inside; `looks` are
+    (place in the list, low, high, ignored) of each, one after the other, where one that ignores nothing has `low` there again.
     """
 
     def __init__(self) -> None:
         self.number_at: Callable[[Any, int], Any] = self._number_at
-        self.all_inside: Callable[[Any, int, int], bool | None] = self._all_inside
+        self.all_inside: Callable[..., bool | None] = self._all_inside
+        self.are_inside: Callable[[list[Any], tuple[int, ...]], bool] | None = None
 
     def _number_at(self, array: Any, place: int) -> Any:
         return self.number_at(array, place) if self._found() else None
 
-    def _all_inside(self, array: Any, low: int, high: int) -> bool | None:
-        return self.all_inside(array, low, high) if self._found() else None
+    def _all_inside(self, array: Any, *look: int) -> bool | None:
+        return self.all_inside(array, *look) if self._found() else None
 
-    def _found(self) -> bool:
-        if not opened() and next(_calls) < _MANY:
+    def for_programs(self) -> Callable[[list[Any], tuple[int, ...]], bool] | None:
+        """`are_inside`, or None without the library."""
+        if self.are_inside is None and self.all_inside is not _nothing:
+            self._found(at_once=True)
+        return self.are_inside
+
+    def _found(self, at_once: bool = False) -> bool:
+        if not at_once and not opened() and next(_calls) < _MANY:
             return False
         maker = host_function("flambeau_reading")
         if maker is None:
@@ -47,7 +55,7 @@ class _Functions:
             with_the_lock = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object)
             made = with_the_lock(ctypes.cast(maker, ctypes.c_void_p).value)  # type: ignore[arg-type]
             known = {np.dtype(name): i for i, name in enumerate(_NUMBERS)}
-            self.number_at, self.all_inside = made((None, ArrayImpl, known))
+            self.number_at, self.all_inside, self.are_inside = made((None, ArrayImpl, known))
         return True
 
 
