@@ -2,6 +2,7 @@
 // compute, for which NumPy's way through Python takes as long as a program of XLA.
 
 #include <cstdint>
+#include <vector>
 
 #include "attributes.h"
 #include "python.h"
@@ -13,6 +14,7 @@
 namespace {
 
 constexpr int array_of_arguments = 0x0080;  // METH_FASTCALL
+constexpr int one_argument = 0x0008;        // METH_O
 constexpr int buffer_with_format = 0x0004 | 0x0008;  // PyBUF_FORMAT, PyBUF_ND: in one piece
 
 // In the order of `_NUMBERS` in native/reading.py.
@@ -172,29 +174,50 @@ bool is_inside(PyObject* array, const Limits& limits) {
   return inside;
 }
 
-// (arrays, looks) -> whether those that are looked at are seen to be inside. `looks`: place, low, high, ignored of each.
-PyObject* are_inside(PyObject*, PyObject* const* given, Py_ssize_t) {
-  PyObject* const looks = given[1];
-  bool all = true;
-  for (Py_ssize_t i = 0, n = PyTuple_Size(looks); all && i < n; i += 4) {
-    PyObject* look[4];
-    for (int k = 0; k < 4; ++k) look[k] = PyTuple_GetItem(looks, i + k);
-    all = is_inside(PyList_GetItem(given[0], PyLong_AsLong(look[0])), Limits(look[1], look[2], look[3]));
+struct Look {
+  Py_ssize_t place;
+  Limits limits;
+};
+
+// A list of arrays -> whether those that are looked at are seen to be inside.
+PyObject* are_inside(PyObject* self, PyObject* arrays) {
+  for (const Look& look : *static_cast<const std::vector<Look>*>(PyCapsule_GetPointer(self, nullptr)))
+    if (!is_inside(PyList_GetItem(arrays, look.place), look.limits)) {
+      PyErr_Clear();  // whoever asks looks again, and says what is wrong
+      return PyBool_FromLong(0);
+    }
+  return PyBool_FromLong(1);
+}
+
+PyMethodDef looking_definition = {"are_inside", are_inside, one_argument, nullptr};
+
+void forget(PyObject* capsule) { delete static_cast<std::vector<Look>*>(PyCapsule_GetPointer(capsule, nullptr)); }
+
+// (place, low, high, ignored) of each look, one after the other -> the function that makes them.
+PyObject* looking(PyObject*, PyObject* numbers) {
+  auto* made = new std::vector<Look>;
+  for (Py_ssize_t i = 0, n = PyTuple_Size(numbers); i < n; i += 4) {
+    PyObject* one[4];
+    for (int k = 0; k < 4; ++k) one[k] = PyTuple_GetItem(numbers, i + k);
+    made->push_back({PyLong_AsLong(one[0]), Limits(one[1], one[2], one[3])});
   }
-  if (!all) PyErr_Clear();  // whoever asks looks again, and says what is wrong
-  return PyBool_FromLong(all);
+  PyErr_Clear();  // limits that are none are never kept
+  PyObject* self = PyCapsule_New(made, nullptr, forget);
+  PyObject* function = PyCFunction_NewEx(&looking_definition, self, nullptr);
+  Py_DecRef(self);
+  return function;
 }
 
 using Called = PyObject* (*)(PyObject*, PyObject*);
 PyMethodDef functions[] = {
     {"number_at", reinterpret_cast<Called>(reinterpret_cast<void*>(number_at)), array_of_arguments, nullptr},
     {"all_inside", reinterpret_cast<Called>(reinterpret_cast<void*>(all_inside)), array_of_arguments, nullptr},
-    {"are_inside", reinterpret_cast<Called>(reinterpret_cast<void*>(are_inside)), array_of_arguments, nullptr},
+    {"looking", looking, one_argument, nullptr},
 };
 
 }  // namespace
 
-// (None, the class of arrays, a dict of dtypes) -> (number_at, all_inside, are_inside). Called once, with the interpreter's lock.
+// (None, the class of arrays, a dict of dtypes) -> (number_at, all_inside, looking). Called once, with the interpreter's lock.
 PUBLIC PyObject* flambeau_reading(PyObject* given) {
   Py_IncRef(given);  // what it holds stays
   none = PyTuple_GetItem(given, 0);

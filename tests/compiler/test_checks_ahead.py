@@ -299,7 +299,7 @@ def test_programs_for_several_sizes_look_at_the_rows_that_there_are():
 
 
 def test_what_is_not_at_hand_is_looked_at_all_the_same(monkeypatch):
-    monkeypatch.setattr(reading.functions, "are_inside", lambda arrays, looks: False)
+    monkeypatch.setattr(reading.functions, "looking", lambda looks: lambda arrays: False)
     compiled = fb.compile(
         lambda x, i, y: (x.gather(0, i[1:]), fb.nn.functional.nll_loss(x[:, None], y)), fullgraph=True
     )
@@ -312,7 +312,7 @@ def test_what_is_not_at_hand_is_looked_at_all_the_same(monkeypatch):
 
 
 def test_without_the_library_the_program_looks(monkeypatch):
-    monkeypatch.setattr(reading.functions, "are_inside", None)
+    monkeypatch.setattr(reading.functions, "looking", None)
     monkeypatch.setattr(reading.functions, "all_inside", reading._nothing)
     compiled = fb.compile(lambda x, i: x.gather(0, i), fullgraph=True)
     assert compiled(fb.arange(3.0), fb.tensor([1])).tolist() == [1]

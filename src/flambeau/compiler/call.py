@@ -133,9 +133,10 @@ class Call:
                 return arguments + loose.index(state.tensors[n]._storage)
             return arguments + len(loose) + n - len(state.tensors)
 
-        inside, seen = self.name(reading.functions.for_programs()), self.name(looks(checks, place))
+        looking = reading.functions.for_programs()
+        assert looking is not None
         places = self.name([place(check.given) for check in checks])
-        self.add(f"if not {inside}(inputs, {seen}):", f"    runs.refuse(inputs, {places})")
+        self.add(f"if not {self.name(looking(looks(checks, place)))}(inputs):", f"    runs.refuse(inputs, {places})")
 
     def _run(self) -> None:
         for tensor in self.plan.changes.unread:  # or a step would hold two gradients of each parameter
