@@ -14,7 +14,17 @@ struct PyMethodDef {
   int flags;
   const char* doc;
 };
+struct Py_buffer {  // in the stable ABI from 3.11 on, and the same before
+  void* buf;
+  PyObject* obj;
+  Py_ssize_t len, itemsize;
+  int readonly, ndim;
+  char* format;
+  Py_ssize_t *shape, *strides, *suboffsets;
+  void* internal;
+};
 #pragma weak PyBool_FromLong
+#pragma weak PyBuffer_Release
 #pragma weak PyCFunction_NewEx
 #pragma weak PyCapsule_GetPointer
 #pragma weak PyCapsule_New
@@ -31,6 +41,7 @@ struct PyMethodDef {
 #pragma weak PyLong_FromLongLong
 #pragma weak PyObject_CallMethodObjArgs
 #pragma weak PyObject_GetAttr
+#pragma weak PyObject_GetBuffer
 #pragma weak PyObject_GetItem
 #pragma weak PyObject_IsTrue
 #pragma weak PyObject_Size
@@ -44,6 +55,7 @@ struct PyMethodDef {
 #pragma weak Py_DecRef
 #pragma weak Py_IncRef
 PyObject* PyBool_FromLong(long);
+void PyBuffer_Release(Py_buffer*);
 PyObject* PyCFunction_NewEx(PyMethodDef*, PyObject* self, PyObject* module);
 void* PyCapsule_GetPointer(PyObject*, const char* name);
 PyObject* PyCapsule_New(void*, const char* name, void (*destructor)(PyObject*));
@@ -60,6 +72,7 @@ long long PyLong_AsLongLong(PyObject*);
 PyObject* PyLong_FromLongLong(long long);
 PyObject* PyObject_CallMethodObjArgs(PyObject*, PyObject* name, ...);  // and nullptr
 PyObject* PyObject_GetAttr(PyObject*, PyObject* name);
+int PyObject_GetBuffer(PyObject*, Py_buffer*, int flags);
 PyObject* PyObject_GetItem(PyObject*, PyObject* key);
 int PyObject_IsTrue(PyObject*);
 Py_ssize_t PyObject_Size(PyObject*);

@@ -2,6 +2,7 @@
 // compute, for which NumPy's way through Python takes as long as a program of XLA.
 
 #include <cstdint>
+#include <vector>
 
 #include "attributes.h"
 #include "python.h"
@@ -13,6 +14,8 @@
 namespace {
 
 constexpr int array_of_arguments = 0x0080;  // METH_FASTCALL
+constexpr int one_argument = 0x0008;        // METH_O
+constexpr int buffer_with_format = 0x0004 | 0x0008;  // PyBUF_FORMAT, PyBUF_ND: in one piece
 
 // In the order of `_NUMBERS` in native/reading.py.
 enum Number : long { float32, float64, int64, int32, int16, int8, uint8, boolean };
@@ -94,42 +97,127 @@ PyObject* number_at(PyObject*, PyObject* const* given, Py_ssize_t) {
   return nothing();
 }
 
-// Whether all of them are in [low, low + size): one comparison each, since what is below is very large without a sign.
-VECTORISED bool all_inside_64(const int64_t* x, int64_t count, int64_t low, uint64_t size) {
+struct Limits {
+  int64_t low, ignored;
+  uint64_t size;
+  bool right = false;
+  Limits(PyObject* first, PyObject* end, PyObject* beside) {
+    const int64_t high = PyLong_AsLongLong(end);
+    low = PyLong_AsLongLong(first), ignored = PyLong_AsLongLong(beside);
+    size = static_cast<uint64_t>(high) - static_cast<uint64_t>(low);
+    right = PyErr_Occurred() == nullptr && low <= high;
+  }
+};
+
+// Whether all of them are in [low, low + size) or `ignored` (a number in there: none is): one comparison for both limits, since what
+// is below is very large without a sign.
+template <typename Number>
+inline __attribute__((always_inline)) bool all_inside_of(const void* memory, int64_t count, Limits limits) {
+  const Number* const x = static_cast<const Number*>(memory);
   uint64_t outside = 0;
-  for (int64_t i = 0; i < count; ++i) outside |= static_cast<uint64_t>(x[i]) - static_cast<uint64_t>(low) >= size;
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t value = x[i];
+    outside |= (static_cast<uint64_t>(value) - static_cast<uint64_t>(limits.low) >= limits.size) & (value != limits.ignored);
+  }
   return outside == 0;
 }
 
-VECTORISED bool all_inside_32(const int32_t* x, int64_t count, int64_t low, uint64_t size) {
-  uint64_t outside = 0;
-  for (int64_t i = 0; i < count; ++i)
-    outside |= static_cast<uint64_t>(static_cast<int64_t>(x[i])) - static_cast<uint64_t>(low) >= size;
-  return outside == 0;
+VECTORISED bool all_inside_of_kind(long number, const void* memory, int64_t count, const Limits& limits) {
+  switch (number) {
+    case int64:
+      return all_inside_of<int64_t>(memory, count, limits);
+    case int32:
+      return all_inside_of<int32_t>(memory, count, limits);
+    case int16:
+      return all_inside_of<int16_t>(memory, count, limits);
+    case int8:
+      return all_inside_of<int8_t>(memory, count, limits);
+    default:
+      return all_inside_of<uint8_t>(memory, count, limits);
+  }
 }
 
-// Whether whole numbers are in [low, high); None where they are not at hand.
-PyObject* all_inside(PyObject*, PyObject* const* given, Py_ssize_t) {
+// (array, low, high[, ignored]) -> whether whole numbers are in [low, high) or `ignored`; None where they are not at hand.
+PyObject* all_inside(PyObject*, PyObject* const* given, Py_ssize_t count) {
   const Values values = values_of(given[0]);
-  const int64_t low = PyLong_AsLongLong(given[1]), high = PyLong_AsLongLong(given[2]);
-  if (values.memory == nullptr || high < low || PyErr_Occurred() != nullptr) return nothing();
-  const uint64_t size = static_cast<uint64_t>(high) - static_cast<uint64_t>(low);
-  if (values.number == int64)
-    return PyBool_FromLong(all_inside_64(reinterpret_cast<const int64_t*>(values.memory), values.count, low, size));
-  if (values.number == int32)
-    return PyBool_FromLong(all_inside_32(reinterpret_cast<const int32_t*>(values.memory), values.count, low, size));
-  return nothing();
+  const Limits limits(given[1], given[2], given[count > 3 ? 3 : 1]);
+  if (values.memory == nullptr || !limits.right || (values.number != int64 && values.number != int32)) return nothing();
+  return PyBool_FromLong(all_inside_of_kind(values.number, values.memory, values.count, limits));
+}
+
+// What Python's buffers call the whole numbers that are known here, in the machine's own order.
+long number_of(const char* format) {
+  if (format == nullptr) return -1;
+  switch (format[*format == '=' || *format == '@' ? 1 : 0]) {
+    case 'q':
+      return int64;
+    case 'i':
+      return int32;
+    case 'h':
+      return int16;
+    case 'b':
+      return int8;
+    case 'B':
+      return uint8;
+  }
+  return -1;
+}
+
+// Whether an array's whole numbers are seen to be inside. A program's call feels each question to JAX, whose code is not in the
+// processor's caches then: a buffer is one for all, which also waits until the array is there.
+bool is_inside(PyObject* array, const Limits& limits) {
+  Py_buffer view;
+  if (array == nullptr || !limits.right || PyObject_GetBuffer(array, &view, buffer_with_format) != 0) return false;
+  const long number = number_of(view.format);
+  const bool inside = number >= 0 && all_inside_of_kind(number, view.buf, view.len / view.itemsize, limits);
+  PyBuffer_Release(&view);
+  return inside;
+}
+
+struct Look {
+  Py_ssize_t place;
+  Limits limits;
+};
+
+// A list of arrays -> whether those that are looked at are seen to be inside.
+PyObject* are_inside(PyObject* self, PyObject* arrays) {
+  for (const Look& look : *static_cast<const std::vector<Look>*>(PyCapsule_GetPointer(self, nullptr)))
+    if (!is_inside(PyList_GetItem(arrays, look.place), look.limits)) {
+      PyErr_Clear();  // whoever asks looks again, and says what is wrong
+      return PyBool_FromLong(0);
+    }
+  return PyBool_FromLong(1);
+}
+
+PyMethodDef looking_definition = {"are_inside", are_inside, one_argument, nullptr};
+
+void forget(PyObject* capsule) { delete static_cast<std::vector<Look>*>(PyCapsule_GetPointer(capsule, nullptr)); }
+
+// (place, low, high, ignored) of each look, one after the other -> the function that makes them.
+PyObject* looking(PyObject*, PyObject* numbers) {
+  auto* made = new std::vector<Look>;
+  for (Py_ssize_t i = 0, n = PyTuple_Size(numbers); i < n; i += 4) {
+    PyObject* one[4];
+    for (int k = 0; k < 4; ++k) one[k] = PyTuple_GetItem(numbers, i + k);
+    made->push_back({PyLong_AsLong(one[0]), Limits(one[1], one[2], one[3])});
+  }
+  PyErr_Clear();  // limits that are none are never kept
+  PyObject* self = PyCapsule_New(made, nullptr, forget);
+  PyObject* function = PyCFunction_NewEx(&looking_definition, self, nullptr);
+  Py_DecRef(self);
+  return function;
 }
 
 using Called = PyObject* (*)(PyObject*, PyObject*);
 PyMethodDef functions[] = {
     {"number_at", reinterpret_cast<Called>(reinterpret_cast<void*>(number_at)), array_of_arguments, nullptr},
     {"all_inside", reinterpret_cast<Called>(reinterpret_cast<void*>(all_inside)), array_of_arguments, nullptr},
+    {"looking", looking, one_argument, nullptr},
 };
 
 }  // namespace
 
-// (None, the class of arrays, a dict of dtypes) -> (number_at, all_inside). Called once, with the interpreter's lock.
+// (None, the class of arrays, a dict of dtypes) -> (number_at, all_inside, looking). Called once, with the interpreter's lock.
 PUBLIC PyObject* flambeau_reading(PyObject* given) {
   Py_IncRef(given);  // what it holds stays
   none = PyTuple_GetItem(given, 0);
@@ -139,7 +227,7 @@ PUBLIC PyObject* flambeau_reading(PyObject* given) {
   const char* const texts[] = {"aval", "dtype", "shape", "sharding", "_device", "platform", "is_deleted", "is_ready",
                                "unsafe_buffer_pointer"};
   for (int i = 0; i < 9; ++i) *names[i] = PyUnicode_InternFromString(texts[i]);
-  PyObject* made = PyTuple_New(2);
-  for (int i = 0; i < 2; ++i) PyTuple_SetItem(made, i, PyCFunction_NewEx(&functions[i], nullptr, nullptr));
+  PyObject* made = PyTuple_New(3);
+  for (int i = 0; i < 3; ++i) PyTuple_SetItem(made, i, PyCFunction_NewEx(&functions[i], nullptr, nullptr));
   return made;
 }

@@ -57,6 +57,36 @@ def test_what_is_not_at_hand_is_left_to_others() -> None:
 
 
 @needs_native
+@pytest.mark.parametrize("dtype", ["int64", "int32", "int16", "int8", "uint8"])
+def test_several_arrays_are_looked_at_together(dtype: str) -> None:
+    looking = reading.functions.for_programs()
+    assert looking is not None
+    x, y = jnp.asarray(np.arange(3, 120).reshape(9, 13), dtype), jnp.asarray(5, dtype)
+    assert looking((0, 3, 120, 3, 1, 5, 6, 5))([x, y]) is True
+    assert looking(())([x, y]) is True
+    assert looking((0, 3, 119, 3))([x, y]) is False
+    assert looking((0, 4, 120, 4))([x, y]) is False
+    assert looking((0, 4, 120, 3))([x, y]) is True  # 3 is ignored
+    assert looking((0, 3, 120, 3, 1, 6, 9, 6))([x, y]) is False
+    assert looking((0, 0, 0, 0))([x[:0]]) is True
+    low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    assert looking((0, low, high, high))([jnp.asarray([low, high], dtype)]) is True
+    assert looking((0, 0, high, 0))([jnp.asarray([low, high], dtype)]) is False
+
+
+@needs_native
+def test_arrays_that_are_not_at_hand_are_not_seen_to_be_inside() -> None:
+    looking = reading.functions.for_programs()
+    assert looking is not None
+    gone = jnp.arange(3) + 1
+    gone.delete()
+    for other in (gone, jnp.ones(3), jnp.ones(3, np.uint16), jnp.ones(3, bool), None, "text"):
+        assert looking((0, 0, 10, 0))([other]) is False
+    assert looking((0, 0, 10, 0))([]) is False
+    assert looking((0, 5, 4, 5))([jnp.arange(3)]) is False
+
+
+@needs_native
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int32", "int16", "int8", "uint8", "bool"])
 def test_numbers_are_those_of_numpy(dtype: str) -> None:
     values = np.array([0, 1, 100, 3.75, -2.5]).astype(dtype)

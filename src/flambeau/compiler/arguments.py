@@ -37,6 +37,7 @@ class Arguments:
         self.numbers: dict[int, int] = {}  # of the stand-ins, by id
         self.homes: dict[Any, int] = {}  # storages of stand-ins that are whole tensors -> their numbers
         self._before: list[tuple[Storage, Any]] = []
+        self._given: list[Any] = []  # the arrays of the call that is traced
 
     def _choose(self) -> list[tuple[int, bool]]:
         objects: dict[Any, set[int]] = {}
@@ -49,7 +50,8 @@ class Arguments:
         return list(chosen.values())
 
     def arrays(self) -> list[Any]:
-        return [self.tensors[i]._array if dense else self.tensors[i]._storage.value for i, dense in self.inputs]
+        self._given = [self.tensors[i]._array if dense else self.tensors[i]._storage.value for i, dense in self.inputs]
+        return self._given
 
     def stand_in(self, arrays: Sequence[Any], recorder: Recorder) -> list[Tensor]:
         """What the function gets for its tensors: others of the same kind, on storages of their own with these arrays."""
@@ -58,7 +60,8 @@ class Arguments:
 
     def _stand_in(self, arrays: Sequence[Any], recorder: Recorder) -> list[Tensor]:
         storages: dict[Any, tuple[Storage, bool]] = {}
-        for (i, dense), array in zip(self.inputs, arrays, strict=True):
+        for n, ((i, dense), array) in enumerate(zip(self.inputs, arrays, strict=True)):
+            recorder.demands.origins.add(array, self._given[n], ("argument", n))
             storages[self.tensors[i]._storage] = Storage(array), dense
         known: dict[int, Tensor] = {}
         for i, tensor in enumerate(self.tensors):
@@ -85,6 +88,7 @@ class Arguments:
 
     def put_back(self) -> None:
         """The trace is over: a stand-in that the function has kept in an object has the values of this call."""
+        self._given = []
         for tensor, stand_in in zip(self.tensors, self.stand_ins, strict=False):
             if stand_in is not tensor and isinstance(stand_in._storage.value, jax.core.Tracer):
                 stand_in._storage, stand_in._view = tensor._storage, tensor._view

@@ -17,6 +17,8 @@ from ..core.dispatch.checks import number_at
 from ..core.tape.nodes import AccumulateGrad
 from ..core.tensor.storage import PartsStorage, Storage, as_held
 from ..core.tensor.tensor import Tensor, blank, wrap
+from ..native import reading
+from .ahead import looks
 from .guards.places import MISSING
 from .looking import look
 from .node import Backward, spent
@@ -53,6 +55,7 @@ class Call:
             self.add(f"marks = {self.name(plan.drawing.mark)}()", "try:")
             begin = len(self.lines)
         self._gather()
+        self._check_ahead()
         self._run()
         if draws:
             self.lines[begin:] = ["    " + line for line in self.lines[begin:]]
@@ -114,6 +117,26 @@ class Call:
                      "        inputs[i] = copy(inputs[i], copy=True)")  # fmt: skip
         if flats:
             self.add(f"inputs += [{', '.join(flats)}]", f"del {', '.join(flats)}")
+
+    def _check_ahead(self) -> None:
+        """Look at what the program is given, before anything has changed."""
+        checks, arguments, state = self.plan.ahead, len(self.plan.inputs), self.plan.state
+        if not checks:
+            return
+        loose = self.executable.loose
+
+        def place(n: int) -> int:
+            if n < arguments:
+                return n
+            n -= arguments
+            if n < len(state.tensors):
+                return arguments + loose.index(state.tensors[n]._storage)
+            return arguments + len(loose) + n - len(state.tensors)
+
+        looking = reading.functions.for_programs()
+        assert looking is not None
+        places = self.name([place(check.given) for check in checks])
+        self.add(f"if not {self.name(looking(looks(checks, place)))}(inputs):", f"    runs.refuse(inputs, {places})")
 
     def _run(self) -> None:
         for tensor in self.plan.changes.unread:  # or a step would hold two gradients of each parameter

@@ -253,6 +253,10 @@ class Builder:
         writes = [(s, n) for s, n in changes.storages if n in once and s not in together]
         needed = set(self.plan.results.handed_out)
         needed |= {r.what[1] for r in recipes if r.kind == LOOK and r.what[0] == MADE}
+        looked_at = {
+            storages[n - self.arguments] for n in self.plan.looked_at if 0 <= n - self.arguments < len(storages)
+        }
+        writes = [(s, n) for s, n in writes if s not in looked_at]
         read = {source.tensor for source in self.plan.state.others if isinstance(source, GradOf)}
         gradients = []
         for tensor, r in changes.grads:

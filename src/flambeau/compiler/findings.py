@@ -12,6 +12,7 @@ from ..core.dispatch import checks
 from ..core.tensor.storage import PartsStorage, Storage, is_far
 from ..core.tensor.tensor import Tensor
 from . import survivors
+from .ahead import Ahead
 from .arguments import Arguments
 from .draws import Drawing
 from .effects import Deferred, Mutation, Writes
@@ -83,7 +84,8 @@ class Findings:
         demands = self.recorder.demands.take()
         self.refusals: Any = [demand.refusal for demand in demands]
         draws = self.recorder.draws
-        self.drawing: Drawing = Drawing(draws.drawers, draws.drawn, [demand.draws for demand in demands])
+        before = [check.draws for check in self.recorder.demands.ahead] + [demand.draws for demand in demands]
+        self.drawing: Drawing = Drawing(draws.drawers, draws.drawn, before)
         self.word: int | None = self.outputs.number(checks.word(demands)) if demands else None
 
     def note_survivors(self) -> None:
@@ -124,8 +126,16 @@ class Findings:
         on_cpu = are_on_cpu(held) if held else place in (devices.NOWHERE, *devices.jax_devices("cpu"))
         far = any(is_far(tensor._storage) for tensor in self.arguments.tensors)
         return Plan(
-            self.arguments.inputs, state, self.word, self.refusals, self.drawing, self.results, changes, tape, counts, on_cpu, far, place
+            self.arguments.inputs, state, self.word, self.refusals, self._ahead(state), self.drawing, self.results, changes,
+            tape, counts, on_cpu, far, place
         )  # fmt: skip
+
+    def _ahead(self, state: State) -> list[Ahead]:
+        """The checks before the program runs, with the numbers of the inputs that they look at."""
+        arguments = len(self.arguments.inputs)
+        places = {("argument", n): n for n in range(arguments)}
+        places |= {("state", key): arguments + n for key, n in state.where.items()}
+        return [check._replace(given=places[check.given]) for check in self.recorder.demands.ahead]
 
     def _unread(self) -> list[Tensor]:
         before = {t: self.recorder.grads[t] for t, _ in self.grads}

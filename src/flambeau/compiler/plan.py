@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from ..core.context.tracing import Refusal
 from ..core.tensor.storage import Storage
 from ..core.tensor.tensor import Tensor
+from .ahead import Ahead
 from .draws import Drawing
 from .guards.places import Place
 from .templates import Template
@@ -123,6 +124,7 @@ class Plan:
     state: State
     word: int | None  # the output that tells which check has failed
     refusals: list[Refusal]
+    ahead: list[Ahead]  # checks before the program runs; those of the word come after them
     drawing: Drawing
     results: Results
     changes: Changes
@@ -131,3 +133,8 @@ class Plan:
     on_cpu: bool = True  # whether all that it computes with lies there
     far: bool = False  # whether arguments are cut over several processes
     place: Any = None  # the device on which it runs if nothing that it takes says so
+
+    @property
+    def looked_at(self) -> set[int]:
+        """The numbers of the inputs that each call looks at before the program runs."""
+        return {check.given for check in self.ahead}

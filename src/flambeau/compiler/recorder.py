@@ -83,7 +83,9 @@ class Recorder:
         stands = ArrayImpl(aval, value.sharding, value._arrays, committed=True, _skip_checks=True)
         self.sources[id(stands)] = (stands, source)
         with jax_core.set_current_trace(self.level):  # not of a branch or loop that is being traced in it
-            return copy_p.bind(stands)  # a traced value, as all inside the trace are
+            traced = copy_p.bind(stands)  # a traced value, as all inside the trace are
+        self.demands.origins.add(traced, value, ("state", id(stands)))
+        return traced
 
     def is_outside(self, tensor: Any) -> bool:
         """Whether a tensor's memory was there before the trace (or was made outside of it, as new state)."""

@@ -94,7 +94,8 @@ class Runs:
         failed = checks.failure(word, self.plan.refusals)
         if failed is None:
             return
-        error, self.failed = failed
+        error, number = failed
+        self.failed = len(self.plan.ahead) + number
         place, changes = self.executable.outputs, self.plan.changes
         written = [(storage, n) for storage, n in changes.storages if n in place]
         written += [(source.find()._storage, n) for source, n in changes.places]
@@ -103,6 +104,15 @@ class Runs:
                 storage.value = outputs[place[n]]
         self.give_up()
         raise error
+
+    def refuse(self, inputs: list[Any], places: list[int]) -> None:
+        """Raise what the checks before the run tell of, if they do. `places` are those of what they look at."""
+        for number, (check, place) in enumerate(zip(self.plan.ahead, places, strict=True)):
+            error = check.failure(inputs[place])
+            if error is not None:
+                self.failed = number
+                self.give_up()
+                raise error
 
     def draw_again(self, marks: Any, given: Any) -> None:
         """For a call that has failed: the random generators go back, and on to where the function had drawn when its check failed."""

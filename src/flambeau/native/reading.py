@@ -15,30 +15,41 @@ from . import expect, host_function, opened
 _MANY = 64  # calls after which the library is loaded for this alone
 _NUMBERS = ("float32", "float64", "int64", "int32", "int16", "int8", "uint8", "bool")  # in the library's order
 
+AreInside = Callable[[list[Any]], bool]
+
 expect("flambeau_reading", by_host=True)
 _calls = itertools.count()
 
 
 class _Functions:
-    """The library's two functions, once they are there; before, and without the library, nothing is at hand.
+    """The library's functions, once they are there; before, and without the library, nothing is at hand.
 
     `number_at(array, place)` is the number at a place of an array, in the order of its memory, as Python's own; `all_inside(array, low, high)`
-    whether all of its whole numbers are in `[low, high)`. Both give None for what is not at hand: in the memory of this process's CPU,
-    computed, and (whole numbers) of 32 or 64 bits.
+    whether all of its whole numbers are in `[low, high)`, or equal to a fourth argument. Both give None for what is not at hand: in the memory
+    of this process's CPU, and computed. `looking(looks)` makes a function that says of a list of arrays whether all that it looks at are
+    seen to be inside; `looks` are (place in the list, low, high, ignored) of each, one after the other, where one that ignores nothing
+    has `low` there again.
     """
 
     def __init__(self) -> None:
         self.number_at: Callable[[Any, int], Any] = self._number_at
-        self.all_inside: Callable[[Any, int, int], bool | None] = self._all_inside
+        self.all_inside: Callable[..., bool | None] = self._all_inside
+        self.looking: Callable[[tuple[int, ...]], AreInside] | None = None
 
     def _number_at(self, array: Any, place: int) -> Any:
         return self.number_at(array, place) if self._found() else None
 
-    def _all_inside(self, array: Any, low: int, high: int) -> bool | None:
-        return self.all_inside(array, low, high) if self._found() else None
+    def _all_inside(self, array: Any, *look: int) -> bool | None:
+        return self.all_inside(array, *look) if self._found() else None
 
-    def _found(self) -> bool:
-        if not opened() and next(_calls) < _MANY:
+    def for_programs(self) -> Callable[[tuple[int, ...]], AreInside] | None:
+        """`looking`, or None without the library."""
+        if self.looking is None and self.all_inside is not _nothing:
+            self._found(at_once=True)
+        return self.looking
+
+    def _found(self, at_once: bool = False) -> bool:
+        if not at_once and not opened() and next(_calls) < _MANY:
             return False
         maker = host_function("flambeau_reading")
         if maker is None:
@@ -47,7 +58,7 @@ class _Functions:
             with_the_lock = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object)
             made = with_the_lock(ctypes.cast(maker, ctypes.c_void_p).value)  # type: ignore[arg-type]
             known = {np.dtype(name): i for i, name in enumerate(_NUMBERS)}
-            self.number_at, self.all_inside = made((None, ArrayImpl, known))
+            self.number_at, self.all_inside, self.looking = made((None, ArrayImpl, known))
         return True
 
 

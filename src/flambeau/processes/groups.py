@@ -155,6 +155,11 @@ def _note_groups() -> None:
         grad_state.trace.guard(_beginnings_and_ends, "groups of processes have ended, or were made anew")
 
 
+def are_several() -> bool:
+    """Whether this process is one of several. A compiled function that asks does not hold for the answer."""
+    return _default is not None and len(_default.ranks) > 1
+
+
 def default_group() -> ProcessGroup:
     """The group of all processes; ValueError before `init_process_group`."""
     _note_groups()

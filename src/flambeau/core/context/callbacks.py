@@ -46,7 +46,9 @@ class Callback:
 
 def call_back(function: Callable[..., Any], result: Any, *arrays: Any, ordered: bool) -> Any:
     """`io_callback` of a function, whose programs are run by `raising`."""
-    path = () if state.trace is None else tuple(state.trace.demands.calls)
+    path: tuple[Callable[[Any], None], ...] = ()
+    if state.trace is not None:
+        path, state.trace.demands.called_back = tuple(state.trace.demands.calls), True
     return io_callback(Callback(function, path), result, *arrays, ordered=ordered)
 
 

@@ -25,6 +25,8 @@ from ..tensor.tensor import Tensor, wrap
 
 # What an operator looks for: from its arrays (NumPy's or traced ones), where a bad value is, and what to say of it there.
 Look = Callable[..., tuple[Any, Any]]
+# Of whole numbers: the lowest, the one behind the highest, and one that may be there besides.
+Range = tuple[int, int, int | None]
 
 
 def on_host(tensor: Any) -> np.ndarray | None:
@@ -49,6 +51,7 @@ def demand(
     error: Callable[[int], Exception],
     *tensors: Tensor,
     among: Callable[[int, int], Exception] | None = None,
+    within: Range | None = None,
 ) -> None:
     """Raise `error(value)` if `look` finds something bad among the values of these tensors; in a program, at each call.
 
@@ -56,7 +59,7 @@ def demand(
     index, the place of a matrix). The first one counts. It has to work on NumPy's arrays and on traced ones. Values that
     are on another device than the CPU, or in a trace that is not a compiled function's, are not looked at. Of those that are
     cut over processes each looks at its own, and all raise the same. `among(place, value)` is the error where samples are mapped:
-    with the place among those of all.
+    with the place among those of all. `within` tells the same as a `look` at a range of whole numbers.
     """
     if not all(isinstance(tensor, Tensor) for tensor in tensors):
         return  # the operator itself refuses it
@@ -67,7 +70,8 @@ def demand(
             raise among(int(np.flatnonzero(bad)[0]), int(np.broadcast_to(value, np.shape(bad))[bad].flat[0]))
         if isinstance(bad, jax.core.Tracer):
             if state.trace is not None and bad._trace is state.trace.level and bad.size:
-                state.trace.demands.add(*first(bad, value), error)
+                if within is None or not state.trace.demands.add_ahead(arrays[0], look, within, error):
+                    state.trace.demands.add(*first(bad, value), error)
             elif state.transforms and bad.size:
                 state.transforms.unchecked()
             return
@@ -96,7 +100,8 @@ def refuse_outside(
 ) -> None:
     """Demand indices in `[0, size)` (with `negative`: `[-size, size)`), or `ignored`. `{}` in the text is the bad one."""
     low = -size if negative else 0
-    if not isinstance(index, Tensor) or reading.functions.all_inside(index._array, low, size):
+    also = low if ignored is None else ignored
+    if not isinstance(index, Tensor) or reading.functions.all_inside(index._array, low, size, also):
         return
     if (dtype := index._np_dtype).kind not in "iu":
         return
@@ -113,7 +118,10 @@ def refuse_outside(
         bad = (x < low) | (x >= size)
         return bad if ignored is None else bad & (x != ignored), x
 
-    demand(look, lambda value: error((text if isinstance(text, str) else text()).format(value)), index)
+    def refuse(value: int) -> Exception:
+        return error((text if isinstance(text, str) else text()).format(value))
+
+    demand(look, refuse, index, within=(low, size, ignored))
 
 
 def shapes_first(index: Tensor, compute: Callable[[Tensor], Any]) -> None:
