@@ -7,6 +7,7 @@ import abc
 import datetime
 import decimal
 import functools
+import numbers
 import operator
 import types
 import weakref
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ...core.context.grad_mode import state as grad_state
-from ...core.dispatch.host_numbers import HostFloat, HostNumber, HostText, HostValue, Strict, plain, settle
+from ...core.dispatch.host_numbers import HostFloat, HostNumber, HostText, HostValue, LooseInt, Strict, plain, settle
 from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
 from ...runtime.settings import CHANGED
@@ -77,7 +78,7 @@ def call(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -> N
                 if not isinstance(value, FunctionType) and value not in (operator.add, operator.mul):
                     settle(given)
                 else:
-                    settle_mixed(given, floats=True)
+                    settle_mixed(given)
     if isinstance(callee, FunctionType):
         _python_function(shadow, callee, args, kwargs)
     elif isinstance(callee, type):
@@ -280,7 +281,7 @@ def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwa
             if module != "numpy" and isinstance(value, np.ndarray) and watcher.is_old(value):
                 watcher.reads.content(value)
     elif args:
-        _isinstance(watcher, args)
+        known_class(watcher, args)
     if name in ("repr", "format", "ascii") and args:
         show(args[0])
     if name in ("id", "hash") and args:
@@ -332,10 +333,15 @@ def _answered(shadow: Any, function: Any, module: str, name: str, args: list[Any
     return True
 
 
-def _isinstance(watcher: Any, args: list[Any]) -> None:
+_KINDS_OF_NUMBERS = (numbers.Number, numbers.Complex, numbers.Real, numbers.Rational, numbers.Integral)
+
+
+def known_class(watcher: Any, args: list[Any]) -> None:
     value = args[0]
-    settle(value)
-    for cls in args[1] if len(args) > 1 and isinstance(args[1], tuple) else args[1:2]:
+    classes = args[1] if len(args) > 1 and isinstance(args[1], tuple) else args[1:2]
+    if isinstance(value, LooseInt) or not all(type(cls) is type or cls in _KINDS_OF_NUMBERS for cls in classes):
+        settle(value)
+    for cls in classes:
         if isinstance(type(cls), type) and issubclass(type(cls), abc.ABCMeta) and not is_library_class(cls):
             watcher.inherits(type(value), cls)
     plain = isinstance(value, Tensor) or is_container(value) or value is UNKNOWN
@@ -590,4 +596,4 @@ def _object(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -
     watcher.refuse(f"it calls a {type(callee).__name__}, of which nobody can see what it does")
 
 
-__all__ = ["call", "library"]
+__all__ = ["call", "known_class", "library"]

@@ -9,10 +9,19 @@ from collections import deque
 from types import CellType, FunctionType, MethodType, SimpleNamespace
 from typing import Any
 
-from ...core.dispatch.host_numbers import HostFloat, HostInt, HostText, HostValue, LooseInt, settle, settle_key
+from ...core.dispatch.host_numbers import (
+    HostFloat,
+    HostInt,
+    HostScalar,
+    HostText,
+    HostValue,
+    LooseInt,
+    settle,
+    settle_key,
+)
 from . import texts
 from .access import attribute, in_place, iterate, or_unknown, push, store_attribute
-from .calls import call
+from .calls import call, known_class
 from .code import USER, kind_of_code
 from .foreign import show
 from .items import HANDLERS as _OF_ITEMS
@@ -316,7 +325,7 @@ def _compare(shadow: Any, ins: Any) -> None:
     by_its_say(shadow, *pair)
     if any(is_container(value) or isinstance(value, (tuple, SimpleNamespace)) for value in pair):
         shadow.watcher.reads.deep(tuple(pair))
-        settle_mixed(pair, floats=True)
+        settle_mixed(pair)
     shadow.push(UNKNOWN)
 
 
@@ -329,7 +338,10 @@ def _is(shadow: Any, ins: Any) -> None:
     pair = shadow.pop(2)
     if not any(value is None for value in pair):  # a number is never None, whichever it is
         settle(pair)
-    large = all(type(value) in _NUMBERS and not (type(value) is int and -5 <= value <= 256) for value in pair)
+    large = all(
+        (type(value) in _NUMBERS or isinstance(value, HostScalar)) and not (type(value) is int and -5 <= value <= 256)
+        for value in pair
+    )
     if large and kind_of_code(shadow.code, shadow.frame.f_globals) == USER:
         shadow.watcher.refuse(
             "it asks by `is` whether two numbers are one object, which a program does not know: write =="
@@ -409,11 +421,11 @@ def _match_keys(shadow: Any, ins: Any) -> None:
 
 @_handles("MATCH_CLASS")
 def _match_class(shadow: Any, ins: Any) -> None:
-    names, subject = shadow.stack[-1:], shadow.stack[-3] if len(shadow.stack) > 2 else UNKNOWN
+    subject, cls, names = shadow.pop(3)
     settle(subject)
-    shadow.pop(3)
-    found = names[0] if names and isinstance(names[0], tuple) else ()
-    for name in (*found, *getattr(type(subject), "__match_args__", ())):
+    known_class(shadow.watcher, [subject, cls])
+    attribute(shadow, cls, "__match_args__")
+    for name in (*(names if isinstance(names, tuple) else ()), *getattr(cls, "__match_args__", ())):
         attribute(shadow, subject, name)
     shadow.push(UNKNOWN)
 

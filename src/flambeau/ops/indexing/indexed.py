@@ -65,7 +65,7 @@ def indexed(
             refuse_outside(index, size, words, kind, negative)
             if "value" in names:
                 value = args[3] if len(args) > 3 else kwargs.get("value")
-                if isinstance(value, (int, float)):
+                if isinstance(value, (int, float, np.generic)):
                     fitting_number(value, input._np_dtype)
 
         def checked(function: Callable[..., Any]) -> Callable[..., Any]:

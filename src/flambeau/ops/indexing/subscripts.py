@@ -411,7 +411,7 @@ def _value(x: Tensor, value: Any) -> Any:
     if isinstance(value, Tensor) or (type(value) is float and x._np_dtype.kind == "f" and not looks_large(value)):
         return value
     if isinstance(value, HostNumber):
-        if x.dtype.is_floating_point or (x._np_dtype == np.int64 and type(value.plain) is int):
+        if x.dtype.is_floating_point or (x._np_dtype == np.int64 and value.whole):
             return value
         value = value.settle()
     if isinstance(value, (bool, int, float, complex)):
