@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import operator
+import sys
 import weakref
 from array import array
 from collections import Counter, OrderedDict, defaultdict, deque
@@ -64,6 +66,7 @@ def attribute(shadow: Any, owner: Any, name: str) -> Any:
         return or_unknown(watcher.read(Attribute(owner, name)))
     if isinstance(owner, type):
         watcher.reads.see(owner)
+        watcher.reads.bases(owner)
         raw = in_class(owner, name)
         for base in owner.__mro__ if not _is_builtin(owner) else ():
             watcher.reads.see(base)
@@ -283,6 +286,14 @@ def store_attribute(
         watcher.writes.put(Attribute(owner, name))
     elif isinstance(setter, FunctionType) and kind_of_code(setter.__code__, setter.__globals__) == LIBRARY:
         watcher.refuse(f"it changes a {type(owner).__name__}, which sets its attributes in a way of its own")
+
+
+def imported(watcher: Any, name: str, package: str | None = None) -> Any:
+    """The module that an import finds, which is another one where `sys.modules` has another; UNKNOWN if it has none yet."""
+    if name.startswith(".") and package:
+        name = importlib.util.resolve_name(name, package)
+    watcher.reads.see(sys.modules)
+    return or_unknown(watcher.read(Item(sys.modules, name))) if name in sys.modules else UNKNOWN
 
 
 # --- items ---

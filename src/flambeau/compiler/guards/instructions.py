@@ -6,7 +6,7 @@ import functools
 import opcode
 import sys
 from collections import deque
-from types import CellType, FunctionType, MethodType, SimpleNamespace
+from types import CellType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
 from ...core.dispatch.host_numbers import (
@@ -20,12 +20,13 @@ from ...core.dispatch.host_numbers import (
     settle_key,
 )
 from . import texts
-from .access import attribute, in_place, iterate, or_unknown, push, store_attribute
-from .calls import call, known_class
+from .access import attribute, imported, in_place, iterate, or_unknown, push, store_attribute
+from .calls import call
 from .code import USER, kind_of_code
 from .foreign import show
 from .items import HANDLERS as _OF_ITEMS
 from .items import Handlers, answer, truth
+from .kinds import is_instance
 from .numeric import asking, by_its_say, followed, no_numbers_on_the_way, returned, settle_beside, settle_mixed
 from .places import MISSING, Cell, Item
 from .symbols import FRESH, HELD, NULL, UNKNOWN
@@ -423,7 +424,7 @@ def _match_keys(shadow: Any, ins: Any) -> None:
 def _match_class(shadow: Any, ins: Any) -> None:
     subject, cls, names = shadow.pop(3)
     settle(subject)
-    known_class(shadow.watcher, [subject, cls])
+    is_instance(shadow.watcher, subject, cls)
     attribute(shadow, cls, "__match_args__")
     for name in (*(names if isinstance(names, tuple) else ()), *getattr(cls, "__match_args__", ())):
         attribute(shadow, subject, name)
@@ -483,13 +484,15 @@ def _set_function_attribute(shadow: Any, ins: Any) -> None:
 
 @_handles("IMPORT_NAME")
 def _import_name(shadow: Any, ins: Any) -> None:
-    shadow.pop(2)
-    shadow.push(UNKNOWN)
+    level, names = shadow.pop(2)
+    name, package = "." * level + ins.value, shadow.frame.f_globals.get("__package__")
+    shadow.push(imported(shadow.watcher, name if names else name.partition(".")[0], package))
 
 
 @_handles("IMPORT_FROM")
 def _import_from(shadow: Any, ins: Any) -> None:
-    shadow.push(UNKNOWN)
+    module = shadow.stack[-1] if shadow.stack else UNKNOWN
+    shadow.push(attribute(shadow, module, ins.value) if isinstance(module, ModuleType) else UNKNOWN)
 
 
 @_handles("BEFORE_WITH")
