@@ -80,6 +80,35 @@ for kind in OF_NUMPY:
         case(argument, programs=4 if compute is looked_up or kind is np.uint8 else 2)
 
 
+def given_to_numpy(x, n):
+    half = np.ones(2, np.float16)
+    return [
+        np.asarray(n), np.array([n, 1]), np.full(2, n), np.stack([n, n]), np.mean([n, n]), np.dot([n, n], [1, 2]), half * n,
+        np.where(half > 0, n, np.float32(1)).dtype.name, np.result_type(n, np.float32).name, np.real(n), np.add(n, 1, dtype=np.complex128),
+    ]  # fmt: skip
+
+
+def written_into_a_tensor(x, n):
+    y = x.clone()
+    try:
+        y[0] = n.real
+    except TypeError:
+        y[1] = -1.0
+    return y
+
+
+for kind in (*OF_NUMPY, int, float):
+    for compute in (given_to_numpy, written_into_a_tensor):
+
+        def handed(compile, x, compute=compute, kind=kind):
+            f = compile(lambda x, n: compute(x, n))
+            for i in range(1, 5):
+                yield f(x, kind(i * 0.7 + 0.5))
+
+        handed.__name__ = f"{compute.__name__}_{kind.__name__}"
+        case(handed)
+
+
 @case(programs=3)
 def scalars_that_count(compile, x):
     state = types.SimpleNamespace(n=np.int64(0), mean=np.float32(1), z=1j, steps=[np.float32(0.5)])

@@ -65,6 +65,20 @@ def order_of_inheritance(compile, x):
     yield f(x)
 
 
+@case(programs=3)
+def names_of_a_class(compile, x):
+    class Own:
+        "text"
+
+    held = types.SimpleNamespace(thing=Own())
+    f = compile(lambda x: x * len(type(held.thing).__name__) + len(type(held.thing).__doc__))
+    yield f(x)
+    Own.__name__ = "Longer"
+    yield f(x)
+    Own.__doc__ = "longer text"
+    yield f(x)
+
+
 @case(programs=4)
 def what_an_abstract_class_counts_as_its_own(compile, x):
     class Shape(abc.ABC):

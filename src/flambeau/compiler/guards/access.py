@@ -29,7 +29,7 @@ from .code import LIBRARY, kind_of_code
 from .foreign import is_field, look_into, refuse_field
 from .keyed import apart
 from .modules import is_library_class
-from .places import MISSING, Attribute, Item, Own, in_class, is_python_class, is_scope, own_attributes, shown_by
+from .places import MISSING, Attribute, Item, Named, Own, in_class, is_python_class, is_scope, own_attributes, shown_by
 from .symbols import FRESH, LATER, PENDING, UNKNOWN
 from .values import is_buffer, is_container
 
@@ -80,6 +80,8 @@ def attribute(shadow: Any, owner: Any, name: str) -> Any:
                     if not _is_builtin(base):
                         watcher.reads.see(base)
                         watcher.read(Own(base, name))
+                    elif name in ("__name__", "__qualname__") and not _is_builtin(owner):
+                        watcher.read(Named(owner, name))
                     return PENDING if isinstance(own_attributes(base)[name], property) else _bound(owner, name)
         return _bound(owner, name) if raw is not MISSING and not isinstance(raw, property) else PENDING
     if isinstance(owner, super):

@@ -27,7 +27,17 @@ from .foreign import show
 from .items import HANDLERS as _OF_ITEMS
 from .items import Handlers, answer, truth
 from .kinds import is_instance
-from .numeric import asking, by_its_say, followed, no_numbers_on_the_way, returned, settle_beside, settle_mixed
+from .numeric import (
+    asking,
+    by_its_say,
+    followed,
+    looks_at_types,
+    no_numbers_on_the_way,
+    returned,
+    settle_beside,
+    settle_mixed,
+    settled,
+)
 from .places import MISSING, Cell, Item
 from .symbols import FRESH, HELD, NULL, UNKNOWN
 from .values import is_container
@@ -533,6 +543,8 @@ def _call(shadow: Any, ins: Any) -> None:
     shadow.called = callee
     if isinstance(callee, functools._lru_cache_wrapper):  # it would remember the text as one of its keys
         values = [texts.settled(shadow, value, len(shadow.stack) + 2 + i) for i, value in enumerate(values)]
+    if shadow.watcher.replaces and looks_at_types(callee):
+        values = [settled(shadow, value, len(shadow.stack) + 2 + i) for i, value in enumerate(values)]
     split = len(values) - len(names)
     args = values[:split] if bound is NULL else [bound, *values[:split]]
     if bound is NULL and shadow.watcher.replaces and (instead := followed(callee, args, names)) is not None:

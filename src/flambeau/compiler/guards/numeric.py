@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -177,6 +178,20 @@ def _takes(value: Any) -> bool:
     return numeric and type(value) not in NUMBERS and not isinstance(value, HostNumber)
 
 
+def looks_at_types(callee: Any) -> bool:
+    """Whether a function is one of NumPy's in C, to which Python's own numbers are others than those of a class."""
+    module = str(getattr(callee, "__module__", None))
+    return module.partition(".")[0] == "numpy" and not isinstance(callee, (np.ufunc, type, FunctionType))
+
+
+def settled(shadow: Any, value: Any, place: int) -> Any:
+    """The value of a number that is given to such a function, which is put in its place on the stack."""
+    if not isinstance(value, HostNumber):
+        return value
+    shadow.replace(place, found := value.settle())
+    return found
+
+
 def by_its_say(shadow: Any, left: Any, right: Any) -> bool:
     """A float takes an int's value without asking it, NumPy's scalar any number's: put another object that asks in its place on the
     stack. What else would do so gets the value.
@@ -273,8 +288,10 @@ __all__ = [
     "asking",
     "by_its_say",
     "followed",
+    "looks_at_types",
     "no_numbers_on_the_way",
     "returned",
     "settle_beside",
     "settle_mixed",
+    "settled",
 ]

@@ -186,7 +186,12 @@ class LooseInt(HostNumber, float):
 
 
 class HostScalar(HostNumber):
-    """A scalar of NumPy's, or a complex number, of which the program knows where it comes from. Its class is a subclass of theirs."""
+    """A scalar of NumPy's, or a complex number, of which the program knows where it comes from.
+
+    To `isinstance` it is one, by its `__class__`; NumPy's code in C, which would read their memory, asks it for an array.
+    """
+
+    __class__ = property(lambda self: type(self.plain))  # type: ignore[assignment]
 
     def as_input(self) -> Any:
         """A traced value that is this number, as one of Python's own, at each call."""
@@ -211,6 +216,13 @@ class HostScalar(HostNumber):
     conj = conjugate
     real = property(lambda self: self.into(lambda number: number.real))
     imag = property(lambda self: self.into(lambda number: number.imag))
+
+
+class _Bare:
+    """What has no memory of its own for its value."""
+
+    def __new__(cls, value: Any) -> Any:
+        return object.__new__(cls)
 
 
 def _item(number: Any) -> Any:
@@ -470,6 +482,8 @@ def _asks(cls: type, kind: type) -> None:
     given |= {f"__{name}__": _compared(getattr(operator, name)) for name in "eq ne lt le gt ge".split()}
     given |= {f"__{name}__": _unary(function) for name, function in _UNARY.items() if hasattr(kind, f"__{name}__")}
     for name in set(dir(kind)) - _OF_THE_CLASS - set(given) - set(vars(HostScalar)) - set(vars(HostNumber)):
+        if name.startswith("__array_") and name != "__array__":
+            continue  # NumPy is to ask for `__array__`, not for memory
         given[name] = _settled(name) if callable(getattr(kind, name)) else _looked_up(name)
     if not issubclass(cls, HostScalar):
         given |= {"real": property(lambda self: self), "imag": property(lambda self: type(self.plain)(0))}
@@ -486,8 +500,8 @@ def _looked_up(name: str) -> Any:
 _KINDS: dict[type, Any] = {float: HostFloat}
 _kind: type
 for _kind in SCALARS:
-    _bases: tuple[type, ...] = (HostScalar, HostFloat, _kind) if _kind is np.float64 else (HostScalar, _kind)
-    _KINDS[_kind] = type(f"Host_{_kind.__name__}", _bases, {})
+    _base: type = HostFloat if _kind is np.float64 else complex if _kind is complex else _Bare
+    _KINDS[_kind] = type(f"Host_{_kind.__name__}", (HostScalar, _base), {})
 _asks(HostInt, int)
 _asks(LooseInt, int)
 for _kind in _KINDS:
