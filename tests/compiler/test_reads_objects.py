@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import enum
 import functools
@@ -523,6 +524,37 @@ def special_methods_replaced(compile, x):
         yield name, f(x)
         setattr(Odd, name, other)
         yield name, f(x)
+
+
+@case
+def what_a_pattern_of_a_class_reads(compile, x):
+    class Pair:
+        __match_args__ = ("a", "b")
+
+        def __init__(self):
+            self.a, self.b = 2.0, 5.0
+
+    class Shape(abc.ABC):
+        @abc.abstractmethod
+        def area(self): ...
+
+    pair = Pair()
+
+    def step(x):
+        match pair:
+            case Shape(b=side):
+                return x - side
+            case Pair(first):
+                return x * first
+
+    f = compile(step)
+    yield f(x)
+    pair.a = 3.0
+    yield f(x)
+    Pair.__match_args__ = ("b",)
+    yield f(x)
+    Shape.register(Pair)
+    yield f(x)
 
 
 @case.test

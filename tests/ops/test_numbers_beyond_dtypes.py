@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -65,4 +66,30 @@ def test_a_divisor_that_is_zero_in_the_dtype(divide: str) -> None:
             for t in (fb, torch)
         )
         if not agree_on_error(ours, theirs, first=1):
+            agree_on_value(ours.value, theirs.value, exact=True)
+
+
+FILLS: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "fill_": lambda t, x, v: x.fill_(v),
+    "full_like": lambda t, x, v: t.full_like(x, v),
+    "masked_fill": lambda t, x, v: x.masked_fill(x == 0, v),
+    "index_fill": lambda t, x, v: x.index_fill(0, t.tensor([0]), v),
+    "scatter": lambda t, x, v: x.scatter(0, t.tensor([0]), v),
+    "clamp": lambda t, x, v: x.clamp(v, v),
+}
+BESIDE = [  # a whole type's last numbers, and what lies beside them
+    (-1.0, "uint8"), (-0.5, "uint8"), (-0.0, "uint8"), (255.0, "uint8"), (255.5, "uint8"),
+    (127.5, "int8"), (-128.5, "int8"), (-128.0, "int8"), (np.float16(3), "int8"),
+    (np.uint8(3), "uint8"), (np.uint8(200), "int8"), (np.int64(200), "int8"),
+    (np.int8(-1), "uint8"), (np.float32(-1), "uint8"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "dtype"), BESIDE, ids=repr)
+def test_numbers_beside_the_last_of_whole_types(value: Any, dtype: str) -> None:
+    for call in FILLS.values():
+        ours, theirs = (
+            outcome(lambda t=t, call=call: call(t, t.zeros(2, dtype=getattr(t, dtype)), value)) for t in (fb, torch)
+        )
+        if not agree_on_error(ours, theirs, first=8):
             agree_on_value(ours.value, theirs.value, exact=True)

@@ -259,7 +259,7 @@ class Recorder:
                 return number.settle()
             with jax.ensure_compile_time_eval():
                 stands = jax.device_put(np.asarray(number.plain))
-            self.sources[id(stands)] = stands, NumberValue(number.expression)
+            self.sources[id(stands)] = stands, NumberValue(number.expression, stands.dtype)
             traced = _as_python_number(jnp.array(stands, copy=True))
             self.number_inputs[key] = number.expression, traced
         return self.number_inputs[key][1]
@@ -317,13 +317,17 @@ class Guard(NamedTuple):
 class NumberValue:
     """A program's input that is computed from Python's numbers at each call."""
 
-    __slots__ = ("expression",)
+    __slots__ = ("dtype", "expression")
 
-    def __init__(self, expression: Any):
+    def __init__(self, expression: Any, dtype: np.dtype):
         self.expression: Any = expression
+        self.dtype = dtype
 
     def __call__(self, given: Any) -> Any:
-        return np.asarray(self.expression.value(given))
+        made = np.asarray(self.expression.value(given))
+        if made.dtype != self.dtype:  # a root of a negative number is complex; an int may need more than 64 bits
+            raise OverflowError("the number is of another kind now")
+        return made
 
 
 def _as_python_number(value: Any) -> Any:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import operator
+import sys
 import weakref
 from array import array
 from collections import Counter, OrderedDict, defaultdict, deque
@@ -27,7 +29,7 @@ from .code import LIBRARY, kind_of_code
 from .foreign import is_field, look_into, refuse_field
 from .keyed import apart
 from .modules import is_library_class
-from .places import MISSING, Attribute, Item, Own, in_class, is_python_class, is_scope, own_attributes, shown_by
+from .places import MISSING, Attribute, Item, Named, Own, in_class, is_python_class, is_scope, own_attributes, shown_by
 from .symbols import FRESH, LATER, PENDING, UNKNOWN
 from .values import is_buffer, is_container
 
@@ -64,6 +66,7 @@ def attribute(shadow: Any, owner: Any, name: str) -> Any:
         return or_unknown(watcher.read(Attribute(owner, name)))
     if isinstance(owner, type):
         watcher.reads.see(owner)
+        watcher.reads.bases(owner)
         raw = in_class(owner, name)
         for base in owner.__mro__ if not _is_builtin(owner) else ():
             watcher.reads.see(base)
@@ -77,6 +80,8 @@ def attribute(shadow: Any, owner: Any, name: str) -> Any:
                     if not _is_builtin(base):
                         watcher.reads.see(base)
                         watcher.read(Own(base, name))
+                    elif name in ("__name__", "__qualname__") and not _is_builtin(owner):
+                        watcher.read(Named(owner, name))
                     return PENDING if isinstance(own_attributes(base)[name], property) else _bound(owner, name)
         return _bound(owner, name) if raw is not MISSING and not isinstance(raw, property) else PENDING
     if isinstance(owner, super):
@@ -283,6 +288,14 @@ def store_attribute(
         watcher.writes.put(Attribute(owner, name))
     elif isinstance(setter, FunctionType) and kind_of_code(setter.__code__, setter.__globals__) == LIBRARY:
         watcher.refuse(f"it changes a {type(owner).__name__}, which sets its attributes in a way of its own")
+
+
+def imported(watcher: Any, name: str, package: str | None = None) -> Any:
+    """The module that an import finds, which is another one where `sys.modules` has another; UNKNOWN if it has none yet."""
+    if name.startswith(".") and package:
+        name = importlib.util.resolve_name(name, package)
+    watcher.reads.see(sys.modules)
+    return or_unknown(watcher.read(Item(sys.modules, name))) if name in sys.modules else UNKNOWN
 
 
 # --- items ---

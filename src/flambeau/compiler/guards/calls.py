@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import _string  # type: ignore[import-not-found]
-import abc
 import datetime
 import decimal
 import functools
+import importlib
 import operator
 import types
 import weakref
@@ -21,10 +21,11 @@ from ...core.dispatch.host_numbers import HostFloat, HostNumber, HostText, HostV
 from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
 from ...runtime.settings import CHANGED
-from .access import attribute, complete, in_place, item, iterate, push, store_attribute, store_item
+from .access import attribute, complete, imported, in_place, item, iterate, push, store_attribute, store_item
 from .code import LIBRARY, kind_of_code
 from .foreign import show
 from .handed import CALLING, CHANGING, getter, hand_over
+from .kinds import is_instance, is_subclass
 from .modules import is_library_class
 from .numeric import no_numbers_on_the_way, settle_mixed
 from .places import MISSING, Attribute, in_class, is_python_class, own_attributes, shown_by
@@ -77,7 +78,7 @@ def call(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -> N
                 if not isinstance(value, FunctionType) and value not in (operator.add, operator.mul):
                     settle(given)
                 else:
-                    settle_mixed(given, floats=True)
+                    settle_mixed(given)
     if isinstance(callee, FunctionType):
         _python_function(shadow, callee, args, kwargs)
     elif isinstance(callee, type):
@@ -93,6 +94,8 @@ def _python_function(shadow: Any, function: FunctionType, args: list[Any], kwarg
 
     if kind_of_code(function.__code__, function.__globals__) == LIBRARY:
         library(shadow, function, args, kwargs)
+    elif function is importlib.import_module and args and type(args[0]) is str:
+        imported(shadow.watcher, *args[:2])
     shadow.push(UNKNOWN)
 
 
@@ -274,15 +277,17 @@ def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwa
     elif name in ("len", "iter", "sum", "min", "max", "sorted", "any", "all", "reversed"):
         for value in (*args, *kwargs.values()):
             iterate(shadow, value)
-    elif name != "isinstance":
+    elif name not in ("isinstance", "issubclass"):
         for value in (*args, *kwargs.values()):
             watcher.reads.deep(value)
             if module != "numpy" and isinstance(value, np.ndarray) and watcher.is_old(value):
                 watcher.reads.content(value)
-    elif args:
-        _isinstance(watcher, args)
+    elif len(args) == 2:
+        (is_instance if name == "isinstance" else is_subclass)(watcher, *args)
     if name in ("repr", "format", "ascii") and args:
         show(args[0])
+    if name == "__import__" and args and type(args[0]) is str:
+        imported(watcher, args[0].partition(".")[0])
     if name in ("id", "hash") and args:
         watcher.asked_which(args[0])
     if module not in ("builtins", "_operator", "_functools") or name not in _KEEPS_NUMBERS:
@@ -330,19 +335,6 @@ def _answered(shadow: Any, function: Any, module: str, name: str, args: list[Any
     else:
         return False
     return True
-
-
-def _isinstance(watcher: Any, args: list[Any]) -> None:
-    value = args[0]
-    settle(value)
-    for cls in args[1] if len(args) > 1 and isinstance(args[1], tuple) else args[1:2]:
-        if isinstance(type(cls), type) and issubclass(type(cls), abc.ABCMeta) and not is_library_class(cls):
-            watcher.inherits(type(value), cls)
-    plain = isinstance(value, Tensor) or is_container(value) or value is UNKNOWN
-    if not plain and hasattr(value, "__dict__"):
-        watcher.known(value)
-        if watcher.is_old(value):
-            watcher.reads.kind(value)
 
 
 def _count(shadow: Any, counter: Any, counted: Any) -> None:

@@ -6,18 +6,38 @@ import functools
 import opcode
 import sys
 from collections import deque
-from types import CellType, FunctionType, MethodType, SimpleNamespace
+from types import CellType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
-from ...core.dispatch.host_numbers import HostFloat, HostInt, HostText, HostValue, LooseInt, settle, settle_key
+from ...core.dispatch.host_numbers import (
+    HostFloat,
+    HostInt,
+    HostScalar,
+    HostText,
+    HostValue,
+    LooseInt,
+    settle,
+    settle_key,
+)
 from . import texts
-from .access import attribute, in_place, iterate, or_unknown, push, store_attribute
+from .access import attribute, imported, in_place, iterate, or_unknown, push, store_attribute
 from .calls import call
 from .code import USER, kind_of_code
 from .foreign import show
 from .items import HANDLERS as _OF_ITEMS
 from .items import Handlers, answer, truth
-from .numeric import asking, by_its_say, followed, no_numbers_on_the_way, returned, settle_beside, settle_mixed
+from .kinds import is_instance
+from .numeric import (
+    asking,
+    by_its_say,
+    followed,
+    looks_at_types,
+    no_numbers_on_the_way,
+    returned,
+    settle_beside,
+    settle_mixed,
+    settled,
+)
 from .places import MISSING, Cell, Item
 from .symbols import FRESH, HELD, NULL, UNKNOWN
 from .values import is_container
@@ -316,7 +336,7 @@ def _compare(shadow: Any, ins: Any) -> None:
     by_its_say(shadow, *pair)
     if any(is_container(value) or isinstance(value, (tuple, SimpleNamespace)) for value in pair):
         shadow.watcher.reads.deep(tuple(pair))
-        settle_mixed(pair, floats=True)
+        settle_mixed(pair)
     shadow.push(UNKNOWN)
 
 
@@ -329,7 +349,10 @@ def _is(shadow: Any, ins: Any) -> None:
     pair = shadow.pop(2)
     if not any(value is None for value in pair):  # a number is never None, whichever it is
         settle(pair)
-    large = all(type(value) in _NUMBERS and not (type(value) is int and -5 <= value <= 256) for value in pair)
+    large = all(
+        (type(value) in _NUMBERS or isinstance(value, HostScalar)) and not (type(value) is int and -5 <= value <= 256)
+        for value in pair
+    )
     if large and kind_of_code(shadow.code, shadow.frame.f_globals) == USER:
         shadow.watcher.refuse(
             "it asks by `is` whether two numbers are one object, which a program does not know: write =="
@@ -409,11 +432,11 @@ def _match_keys(shadow: Any, ins: Any) -> None:
 
 @_handles("MATCH_CLASS")
 def _match_class(shadow: Any, ins: Any) -> None:
-    names, subject = shadow.stack[-1:], shadow.stack[-3] if len(shadow.stack) > 2 else UNKNOWN
+    subject, cls, names = shadow.pop(3)
     settle(subject)
-    shadow.pop(3)
-    found = names[0] if names and isinstance(names[0], tuple) else ()
-    for name in (*found, *getattr(type(subject), "__match_args__", ())):
+    is_instance(shadow.watcher, subject, cls)
+    attribute(shadow, cls, "__match_args__")
+    for name in (*(names if isinstance(names, tuple) else ()), *getattr(cls, "__match_args__", ())):
         attribute(shadow, subject, name)
     shadow.push(UNKNOWN)
 
@@ -471,13 +494,15 @@ def _set_function_attribute(shadow: Any, ins: Any) -> None:
 
 @_handles("IMPORT_NAME")
 def _import_name(shadow: Any, ins: Any) -> None:
-    shadow.pop(2)
-    shadow.push(UNKNOWN)
+    level, names = shadow.pop(2)
+    name, package = "." * level + ins.value, shadow.frame.f_globals.get("__package__")
+    shadow.push(imported(shadow.watcher, name if names else name.partition(".")[0], package))
 
 
 @_handles("IMPORT_FROM")
 def _import_from(shadow: Any, ins: Any) -> None:
-    shadow.push(UNKNOWN)
+    module = shadow.stack[-1] if shadow.stack else UNKNOWN
+    shadow.push(attribute(shadow, module, ins.value) if isinstance(module, ModuleType) else UNKNOWN)
 
 
 @_handles("BEFORE_WITH")
@@ -518,6 +543,8 @@ def _call(shadow: Any, ins: Any) -> None:
     shadow.called = callee
     if isinstance(callee, functools._lru_cache_wrapper):  # it would remember the text as one of its keys
         values = [texts.settled(shadow, value, len(shadow.stack) + 2 + i) for i, value in enumerate(values)]
+    if shadow.watcher.replaces and looks_at_types(callee):
+        values = [settled(shadow, value, len(shadow.stack) + 2 + i) for i, value in enumerate(values)]
     split = len(values) - len(names)
     args = values[:split] if bound is NULL else [bound, *values[:split]]
     if bound is NULL and shadow.watcher.replaces and (instead := followed(callee, args, names)) is not None:

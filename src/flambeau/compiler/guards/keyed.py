@@ -16,6 +16,7 @@ from ...core.dispatch.host_numbers import (
     HostText,
     HostValue,
     Looked,
+    as_key,
     expression_of,
     lift,
     plain,
@@ -79,6 +80,7 @@ def counted(shadow: Any, owner: Any, key: Any) -> Any:
     if not shadow.watcher.replaces:
         return None
     if isinstance(key, HostNumber):
+        key = as_key(key)
         return key if type(key.plain) is int else None
     if not isinstance(owner, (dict, set)):
         return None

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 
 from ...core.context.grad_mode import state as grad_state
 from ...core.dispatch.host_numbers import (
+    NUMBERS,
+    SCALARS,
     Constant,
     Expression,
     HostInt,
     HostNumber,
+    HostScalar,
     HostText,
     HostValue,
+    asks_nobody,
     constant,
     expression_of,
     lift,
@@ -53,13 +58,18 @@ def _divided(number: Any, by: Any) -> Any:
 
 def _said(left: Any, right: Any) -> Any:
     """A number on the left, as one that asks the right one for its say."""
-    plain_float = type(left) in (float, np.float64)
-    return constant(left, right.reads) if plain_float and isinstance(right, HostNumber) else left
+    return constant(left, right.reads) if asks_nobody(left) and isinstance(right, HostNumber) else left
 
 
 _FOLLOWED = {
     function: _followed(function)
-    for function in (int, float, round, *(getattr(math, name) for name in _NAMES.split() if hasattr(math, name)))
+    for function in (
+        int,
+        float,
+        round,
+        *SCALARS,
+        *(getattr(math, name) for name in _NAMES.split() if hasattr(math, name)),
+    )
 }
 _FOLLOWED |= {pow: _power, divmod: _divided}
 
@@ -78,7 +88,7 @@ def followed(callee: Any, args: list[Any], kwargs: Any) -> Callable[..., Any] | 
     """What to call instead of a function that is given numbers which are inputs of the program; None for any other call."""
     if kwargs or not any(isinstance(arg, HostNumber) for arg in args):
         return None
-    if not all(type(arg) in (int, float, np.float64) or isinstance(arg, HostNumber) for arg in args):
+    if not all(type(arg) in NUMBERS or isinstance(arg, HostNumber) for arg in args):
         return None
     if len(args) == 1 and (callee is str or callee is repr):
         return _TEXTS[callee]
@@ -101,12 +111,12 @@ class Asking:
         self.reads = reads
 
     def _asked(self, value: Any) -> Any:
-        return constant(value, self.reads) if type(value) in (float, np.float64) else value
+        return constant(value, self.reads) if asks_nobody(value) else value
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         several = len(args) > 1 and self.function in (min, max)
         values = list(args if several or not args else args[0])
-        settle_mixed([values, args[1:]])
+        settle_mixed([values, args[1:]], unasked=False)
         if self.function is sum:
             return self._added(values, *args[1:], **kwargs)
         if (key := kwargs.get("key")) is not None:
@@ -145,9 +155,9 @@ def _has_inputs(watcher: Any) -> bool:
     )
 
 
-def settle_mixed(values: Any, floats: bool = False) -> None:
-    """Settle ints beside numbers that would take their values without asking: bools, members of enumerations, numbers of a class;
-    `floats`: floats, too.
+def settle_mixed(values: Any, unasked: bool = True) -> None:
+    """Settle numbers beside others that would take their values without asking: bools, members of enumerations, numbers of a class;
+    `unasked`: floats and NumPy's scalars too, in whose place nobody puts one that asks.
     """
     parts, stack = [], [values]
     while stack:
@@ -158,18 +168,32 @@ def settle_mixed(values: Any, floats: bool = False) -> None:
             stack += part.values()
         else:
             parts.append(part)
-    takes = [part for part in parts if _takes(part) or (floats and type(part) is float)]
-    if takes and any(isinstance(part, HostInt) for part in parts):
+    takes = [part for part in parts if _takes(part) or (unasked and asks_nobody(part))]
+    if takes and any(isinstance(part, (HostInt, HostScalar)) for part in parts):
         settle(parts)
 
 
 def _takes(value: Any) -> bool:
     numeric = isinstance(value, (int, float, complex, np.generic))
-    return numeric and type(value) not in (int, float, np.float64) and not isinstance(value, HostNumber)
+    return numeric and type(value) not in NUMBERS and not isinstance(value, HostNumber)
+
+
+def looks_at_types(callee: Any) -> bool:
+    """Whether a function is one of NumPy's in C, to which Python's own numbers are others than those of a class."""
+    module = str(getattr(callee, "__module__", None))
+    return module.partition(".")[0] == "numpy" and not isinstance(callee, (np.ufunc, type, FunctionType))
+
+
+def settled(shadow: Any, value: Any, place: int) -> Any:
+    """The value of a number that is given to such a function, which is put in its place on the stack."""
+    if not isinstance(value, HostNumber):
+        return value
+    shadow.replace(place, found := value.settle())
+    return found
 
 
 def by_its_say(shadow: Any, left: Any, right: Any) -> bool:
-    """A float takes an int's value without asking it, NumPy's float any number's: put another object that asks in its place on the
+    """A float takes an int's value without asking it, NumPy's scalar any number's: put another object that asks in its place on the
     stack. What else would do so gets the value.
     """
     if not isinstance(right, HostNumber) or isinstance(left, HostNumber):
@@ -177,7 +201,7 @@ def by_its_say(shadow: Any, left: Any, right: Any) -> bool:
     kind = type(left)
     if kind is int or (kind is float and not isinstance(right, HostInt)):
         return False
-    if kind in (float, np.float64) and shadow.watcher.replaces:
+    if asks_nobody(left) and shadow.watcher.replaces:
         shadow.replace(len(shadow.stack), constant(left, right.reads))
         return True
     if isinstance(left, (int, float, complex, np.generic)) and not (kind is bool and not isinstance(right, HostInt)):
@@ -264,8 +288,10 @@ __all__ = [
     "asking",
     "by_its_say",
     "followed",
+    "looks_at_types",
     "no_numbers_on_the_way",
     "returned",
     "settle_beside",
     "settle_mixed",
+    "settled",
 ]

@@ -174,6 +174,15 @@ class Bases(Place):
         return f"what {self.owner.__name__} inherits from"
 
 
+class Named(Place):
+    """What a class is called."""
+
+    __slots__ = ()
+
+    def get(self) -> Any:
+        return type.__getattribute__(self.owner, self.name)
+
+
 class Item(Place):
     """An entry of a dict (globals and a module's tables of parameters are dicts), or an element of a list or deque."""
 

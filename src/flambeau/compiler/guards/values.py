@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.dispatch.host_numbers import Expression, HostValue, lift, plain
+from ...core.dispatch.host_numbers import NUMBERS, Expression, HostValue, lift, plain
 from .places import Item
 
 PLAIN = frozenset((bool, int, float, complex, str, bytes, type(None), type(Ellipsis), range))
@@ -21,8 +21,8 @@ _MOST_NUMBERS = 64  # in one container, as inputs
 
 
 def is_number(value: Any) -> bool:
-    """An int or a float of Python's own (no bool), or NumPy's float: what a program may take as an input."""
-    return type(value) is int or type(value) is float or type(value) is np.float64
+    """A number of Python's own (no bool), or a scalar of NumPy's: what a program may take as an input."""
+    return type(value) in NUMBERS
 
 
 def is_numeric(value: Any) -> bool:

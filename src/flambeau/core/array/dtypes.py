@@ -168,7 +168,8 @@ def _full_name(numpy_dtype: Any) -> str:
 
 
 def of_number(value: Any) -> dtype:
-    """The dtype of a Python number; NumPy's float64 and complex128 are Python's float and complex, too."""
+    """The dtype of a Python number; one of NumPy's counts as Python's own."""
+    value = value.item() if isinstance(value, np.generic) else value
     kinds = ((_python_bool, bool), (int, int64), (float, float64), (complex, complex128))
     return next(made for kind, made in kinds if isinstance(value, kind))
 

@@ -20,7 +20,12 @@ import numpy as np
 
 from ..tensor.tensor import Tensor
 
-_NUMBERS = frozenset((int, float, bool, np.float64))
+SCALARS = (
+    np.float64, np.float32, np.float16, np.int64, np.int32, np.int16, np.int8, np.uint64, np.uint32, np.uint16, np.uint8,
+    np.complex128, np.complex64, complex,
+)  # fmt: skip
+NUMBERS = frozenset((int, float, *SCALARS))  # the types of what a program may take as an input
+_NUMBERS = NUMBERS | {bool}
 
 
 class Expression:
@@ -72,6 +77,19 @@ class Given(Expression):
         return given[self.number]
 
 
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def takes_numbers(*places: int | str) -> Callable[[_F], _F]:
+    """Say of a function that its arguments at these positions, or of these names, may be such numbers."""
+
+    def say(function: _F) -> _F:
+        function.takes_host_numbers = frozenset(places)  # type: ignore[attr-defined]
+        return function
+
+    return say
+
+
 class HostValue:
     """What a program computes anew at each call. `reads` takes down what the program then depends on."""
 
@@ -98,10 +116,20 @@ class HostValue:
 _AS_EVER = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
 
 
+def _is_usual() -> bool:
+    """Whether nobody has said what is to happen to NumPy's errors: where somebody has, a number is a value."""
+    return bool(np.geterr() == _AS_EVER)
+
+
 class HostNumber(HostValue):
     """What `HostInt` and `HostFloat` share."""
 
     input: Any
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is an int of Python's own or of NumPy's."""
+        return isinstance(self.plain, (int, np.integer))
 
     def settle(self) -> Any:
         """The value itself: the program holds for calls that have the same one here."""
@@ -136,10 +164,9 @@ class HostNumber(HostValue):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         """`np.cos(n)` of numbers is another number; with arrays, NumPy gets the value itself."""
-        usual = np.geterr() == _AS_EVER  # or else the code has said what is to happen, and there a number is a value
-        if method == "__call__" and not options and usual and all(is_scalar(value) for value in inputs):
+        if method == "__call__" and not options and _is_usual() and all(is_scalar(value) for value in inputs):
             made = ufunc(*map(plain, inputs))
-            if type(made) is np.float64:
+            if type(made) in NUMBERS:
                 return lift(made, Expression(ufunc, *map(expression_of, inputs)), self.reads)
         for value in (*inputs, *options.values()):
             settle(value)
@@ -156,6 +183,50 @@ class HostFloat(HostNumber, float):
 
 class LooseInt(HostNumber, float):
     """An int of which the program knows where it comes from, in code that only computes with it."""
+
+
+class HostScalar(HostNumber):
+    """A scalar of NumPy's, or a complex number, of which the program knows where it comes from.
+
+    To `isinstance` it is one, by its `__class__`; NumPy's code in C, which would read their memory, asks it for an array.
+    """
+
+    __class__ = property(lambda self: type(self.plain))  # type: ignore[assignment]
+
+    def as_input(self) -> Any:
+        """A traced value that is this number, as one of Python's own, at each call."""
+        return super().as_input() if type(self.plain) is complex else self.into(_item).as_input()
+
+    @takes_numbers(0)
+    def item(self, *args: Any) -> Any:
+        """Python's own number."""
+        return self.into(_item) if not args else self.settle().item(*args)
+
+    @takes_numbers(0)
+    def astype(self, dtype: Any, *args: Any, **options: Any) -> Any:
+        """The number as one of another type."""
+        settle((dtype, args, options))
+        return self.into(lambda number: number.astype(dtype, *args, **options))
+
+    @takes_numbers(0)
+    def conjugate(self) -> Any:
+        """The complex conjugate."""
+        return self.into(lambda number: number.conjugate())
+
+    conj = conjugate
+    real = property(lambda self: self.into(lambda number: number.real))
+    imag = property(lambda self: self.into(lambda number: number.imag))
+
+
+class _Bare:
+    """What has no memory of its own for its value."""
+
+    def __new__(cls, value: Any) -> Any:
+        return object.__new__(cls)
+
+
+def _item(number: Any) -> Any:
+    return number.item()
 
 
 class HostText(HostValue, str):
@@ -189,28 +260,22 @@ def sources(expression: Expression) -> list[Expression]:
     return [source for part in expression.parts for source in sources(part)]
 
 
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-
-def takes_numbers(*places: int | str) -> Callable[[_F], _F]:
-    """Say of a function that its arguments at these positions, or of these names, may be such numbers."""
-
-    def say(function: _F) -> _F:
-        function.takes_host_numbers = frozenset(places)  # type: ignore[attr-defined]
-        return function
-
-    return say
-
-
 def _host_int(value: int, expression: Expression, reads: Any) -> HostInt:
-    made = HostInt.__new__(HostInt, value)
-    made.plain, made.expression, made.reads, made.input = value, expression, reads, None
+    made: HostInt = _made(HostInt, value, expression, reads)
     return made
 
 
 def as_int(number: Any) -> int:
     """`operator.index`, which leaves an int that may be an input as it is."""
+    number = as_key(number)
     return number if isinstance(number, HostInt) else operator.index(number)
+
+
+def as_key(key: Any) -> Any:
+    """NumPy's integer as the int that it is to whoever counts with it; anything else as it is."""
+    if isinstance(key, HostScalar) and isinstance(key, np.integer):
+        return _host_int(int(key.plain), Expression(int, key.expression), key.reads)
+    return key
 
 
 def settle_key(key: Any) -> None:
@@ -228,7 +293,7 @@ def settle_key(key: Any) -> None:
         settle_key(key.stop)
     elif isinstance(key, LooseInt):
         key.settle()  # a true int is needed
-    elif not isinstance(key, HostInt):
+    elif not isinstance(as_key(key), HostInt):
         settle(key)
 
 
@@ -236,13 +301,16 @@ def lift(value: Any, expression: Expression, reads: Any) -> Any:
     """The number `value` as one that is computed by `expression`; anything else than an int or float is settled."""
     if not sources(expression):
         return value
+    kind: Any = _KINDS.get(type(value))
     if type(value) is int:
-        kind: Any = LooseInt if reads.is_loose(expression) and abs(value) < 2**53 else HostInt
-    elif type(value) in (float, np.float64):
-        kind = HostFloat
-    else:
+        kind = LooseInt if reads.is_loose(expression) and abs(value) < 2**53 else HostInt
+    if kind is None:
         reads.outcome(expression, value)
         return value
+    return _made(kind, value, expression, reads)
+
+
+def _made(kind: Any, value: Any, expression: Expression, reads: Any) -> Any:
     made = kind.__new__(kind, value)
     made.plain, made.expression, made.reads, made.input = value, expression, reads, None
     return made
@@ -255,11 +323,14 @@ def lift_text(value: str, expression: Expression, reads: Any) -> Any:
     return made
 
 
-def constant(value: float, reads: Any) -> HostFloat:
-    """A float from the code as one that asks other numbers for their say, where Python's own would take their values."""
-    made = HostFloat.__new__(HostFloat, value)
-    made.plain, made.expression, made.reads, made.input = value, Constant(value), reads, None
-    return made
+def asks_nobody(value: Any) -> bool:
+    """Whether a value is a number that takes other numbers' values without asking them for their say."""
+    return type(value) in _KINDS
+
+
+def constant(value: Any, reads: Any) -> Any:
+    """Such a number from the code as one that asks."""
+    return _made(_KINDS[type(value)], value, Constant(value), reads)
 
 
 def is_scalar(value: Any) -> bool:
@@ -298,14 +369,18 @@ def _is_negative(number: Any) -> bool:
     return bool(number < 0)
 
 
+def _computes_as_ever(*numbers: Any) -> bool:
+    return not any(isinstance(plain(number), np.generic) for number in numbers) or _is_usual()
+
+
 def _binary(function: Callable[..., Any], swapped: bool) -> Any:
     def method(self: Any, other: Any, *rest: Any) -> Any:
         if rest and rest[0] is not None:
             return function(self.settle(), plain(other), *map(plain, rest))
         if isinstance(other, Tensor):
             return NotImplemented
-        if not is_scalar(other):
-            value = self.settle()
+        if not is_scalar(other) or not _computes_as_ever(self, other):
+            value, other = self.settle(), other.settle() if isinstance(other, HostNumber) else other
             return function(other, value) if swapped else function(value, other)
         pair = (other, self) if swapped else (self, other)
         if function is pow and isinstance(pair[1], HostNumber) and type(pair[1].plain) is int:
@@ -318,6 +393,8 @@ def _binary(function: Callable[..., Any], swapped: bool) -> Any:
 def _unary(function: Callable[..., Any]) -> Any:
     def method(self: Any, *rest: Any) -> Any:
         parts = map(expression_of, (self, *rest))
+        if not _computes_as_ever(self):
+            return function(self.settle(), *map(plain, rest))
         return lift(function(self.plain, *map(plain, rest)), Expression(function, *parts), self.reads)
 
     return method
@@ -380,38 +457,59 @@ def _rdivmod(self: Any, other: Any) -> Any:
     return other // self, other % self
 
 
-for _name in "add sub mul truediv floordiv mod pow lshift rshift and_ or_ xor".split():
-    _function = pow if _name == "pow" else getattr(operator, _name)
-    _short = _name.rstrip("_")
-    for _class in (HostInt, HostFloat, LooseInt):
-        if _class is not HostFloat or hasattr(float, f"__{_short}__"):
-            setattr(_class, f"__{_short}__", _binary(_function, swapped=False))
-            setattr(_class, f"__r{_short}__", _binary(_function, swapped=True))
-for _class in (HostInt, HostFloat, LooseInt):
-    for _name in "eq ne lt le gt ge".split():
-        setattr(_class, f"__{_name}__", _compared(getattr(operator, _name)))
-    for _name, _function in {"neg": operator.neg, "pos": operator.pos, "abs": abs, "round": round}.items():
-        setattr(_class, f"__{_name}__", _unary(_function))  # type: ignore[arg-type]
-    for _name, _function in {"trunc": math.trunc, "floor": math.floor, "ceil": math.ceil}.items():
-        setattr(_class, f"__{_name}__", _unary(_function))  # type: ignore[arg-type]
-    for _name in "__int__ __float__ __hash__ __str__ __repr__ __format__ is_integer as_integer_ratio conjugate".split():
-        setattr(_class, _name, _settled(_name))
-    _itself = property(lambda self: self)
-    _given = {"__bool__": _truth, "__divmod__": _divmod, "__rdivmod__": _rdivmod, "real": _itself}
-    for _name, _what in {**_given, "imag": property(lambda self: type(self.plain)(0))}.items():
-        setattr(_class, _name, _what)
-for _name in "__index__ __invert__ bit_length bit_count to_bytes".split():
-    setattr(HostInt, _name, _settled(_name))
-    setattr(LooseInt, _name, _settled(_name))
+_BINARY = {name: pow if name == "pow" else getattr(operator, name) for name in (
+    "add sub mul truediv floordiv mod pow lshift rshift and_ or_ xor".split()
+)}  # fmt: skip
+_UNARY: dict[str, Callable[..., Any]] = {"neg": operator.neg, "pos": operator.pos, "abs": abs, "round": round,
+          "trunc": math.trunc, "floor": math.floor, "ceil": math.ceil}  # fmt: skip
+_OF_THE_CLASS = frozenset(
+    "__class__ __new__ __init__ __init_subclass__ __subclasshook__ __getattribute__ __setattr__ __delattr__ __doc__ __copy__ "
+    "__deepcopy__ __reduce_ex__ __reduce__ __class_getitem__ maketrans".split()
+)
+_OF_THE_TYPE = frozenset("dtype shape ndim size itemsize nbytes strides".split())
+
+
+def _asks(cls: type, kind: type) -> None:
+    """Have the numbers of a class do what those of `kind` do: arithmetic gives another number, and the rest looks at the value."""
+    given: dict[str, Any] = {"__bool__": _truth}
+    if hasattr(kind, "__divmod__"):
+        given |= {"__divmod__": _divmod, "__rdivmod__": _rdivmod}
+    for name, function in _BINARY.items():
+        short = name.rstrip("_")
+        if hasattr(kind, f"__{short}__"):
+            given[f"__{short}__"] = _binary(function, swapped=False)
+            given[f"__r{short}__"] = _binary(function, swapped=True)
+    given |= {f"__{name}__": _compared(getattr(operator, name)) for name in "eq ne lt le gt ge".split()}
+    given |= {f"__{name}__": _unary(function) for name, function in _UNARY.items() if hasattr(kind, f"__{name}__")}
+    for name in set(dir(kind)) - _OF_THE_CLASS - set(given) - set(vars(HostScalar)) - set(vars(HostNumber)):
+        if name.startswith("__array_") and name != "__array__":
+            continue  # NumPy is to ask for `__array__`, not for memory
+        given[name] = _settled(name) if callable(getattr(kind, name)) else _looked_up(name)
+    if not issubclass(cls, HostScalar):
+        given |= {"real": property(lambda self: self), "imag": property(lambda self: type(self.plain)(0))}
+        given["conjugate"] = _settled("conjugate")
+    for name, what in given.items():
+        setattr(cls, name, what)
+
+
+def _looked_up(name: str) -> Any:
+    """An attribute of a number: the program holds for its value, if its type does not say what the attribute is."""
+    return property(lambda self: getattr(self.plain if name in _OF_THE_TYPE else self.settle(), name))
+
+
+_KINDS: dict[type, Any] = {float: HostFloat}
+_kind: type
+for _kind in SCALARS:
+    _base: type = HostFloat if _kind is np.float64 else complex if _kind is complex else _Bare
+    _KINDS[_kind] = type(f"Host_{_kind.__name__}", (HostScalar, _base), {})
+_asks(HostInt, int)
+_asks(LooseInt, int)
+for _kind in _KINDS:
+    _asks(_KINDS[_kind], _kind)
 for _class in (HostInt, LooseInt):
     setattr(_class, "numerator", property(lambda self: self))  # noqa: B010
     setattr(_class, "denominator", 1)  # noqa: B010
-setattr(HostFloat, "hex", _settled("hex"))  # noqa: B010
-_NOT_OF_TEXTS = frozenset(
-    "__class__ __new__ __init__ __init_subclass__ __subclasshook__ __getattribute__ __setattr__ __delattr__ __doc__ __copy__ "
-    "__deepcopy__ __reduce_ex__ __reduce__ maketrans".split()
-)
-for _name in set(dir(str)) - _NOT_OF_TEXTS:
+for _name in set(dir(str)) - _OF_THE_CLASS:
     setattr(HostText, _name, _settled(_name))
 for _name in "eq ne lt le gt ge".split():
     setattr(HostText, f"__{_name}__", _text_compared(getattr(operator, _name)))

@@ -41,6 +41,7 @@ def overflow(value: Any, dtype: np.dtype) -> RuntimeError:
 
 def cast_number(value: Any, dtype: np.dtype) -> Any:
     """A Python number as an element. Raises RuntimeError if the element type cannot hold it."""
+    value = value.item() if isinstance(value, np.generic) else value  # or the limits would be of its own dtype
     if dtype.kind == "b":
         return np.bool_(value)
     if isinstance(value, complex) and dtype.kind != "c":
@@ -48,11 +49,11 @@ def cast_number(value: Any, dtype: np.dtype) -> Any:
             raise overflow(value, dtype)
         value = value.real
     if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
         if isinstance(value, float):
-            if not math.isfinite(value):
+            if not math.isfinite(value) or not limits.min <= value <= limits.max:  # as it is, before its fraction goes
                 raise overflow(value, dtype)
             value = int(value)
-        limits = np.iinfo(dtype)
         lowest = -limits.max if dtype.kind == "u" else limits.min  # negative numbers wrap into unsigned types
         if not lowest <= value <= limits.max:
             raise overflow(value, dtype)
@@ -80,7 +81,7 @@ def fitting_number(value: Any, dtype: np.dtype) -> Any:
 
 def refuse_unfit(value: Any, dtype: np.dtype) -> None:
     """The same of what is to become an element: a Python number, or the one that a 0-dim tensor of another dtype holds, if that is at hand."""
-    if isinstance(value, (int, float)):
+    if isinstance(value, (int, float, np.generic)):
         fitting_number(value, dtype)
         return
     reads = isinstance(value, Tensor) and not value.ndim and value._np_dtype != dtype
@@ -91,7 +92,9 @@ def refuse_unfit(value: Any, dtype: np.dtype) -> None:
 def looks_large(value: Any) -> bool:
     """Whether there is a dtype that has no room for this Python number. Most numbers are found to be small by this alone."""
     kind = type(value)
-    return ((kind is float or kind is int) and not -128 <= value <= 127) or kind is complex
+    if kind is float or kind is int:
+        return not -128 <= value <= 127
+    return kind is complex or (isinstance(value, np.generic) and looks_large(value.item()))
 
 
 _LOOKED_AT = {"": "iufVc", "reals": "iufV", "floats": "fV", "inexact": "fVc"}  # kinds of dtypes

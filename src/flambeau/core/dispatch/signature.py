@@ -65,7 +65,7 @@ def static(value: Any) -> Any:
     if kind in _STATIC_KINDS or (kind is tuple and _STATIC_KINDS.issuperset(map(type, value))):
         return value
     if isinstance(value, HostNumber):
-        return value.settle()
+        return static(value.settle())
     if has_say(value):
         raise Overridden(f"{type(value).__name__} has a say")
     if isinstance(value, dtypes.dtype):

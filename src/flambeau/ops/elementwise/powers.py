@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from ...core.array import dtypes
@@ -58,6 +59,37 @@ def _pow_plain(input: Array, exponent: Static[float], dtype: Any) -> Array:
     if exponent == 0.5:
         return jnp.sqrt(x)
     return _rsqrt(x) if exponent == -0.5 else x * jnp.sqrt(x)
+
+
+@operator(public=(), methods=False, grad="PowBackward0", derivative="MulBackward0")
+def _pow_counted(input: Array, exponent: Array, dtype: Any) -> Array:
+    """To the power of any of these exponents: what a program does that takes it as an input."""
+    return _to_any(input.astype(dtype), exponent)
+
+
+@jax.custom_jvp
+def _to_any(x: jax.Array, exponent: jax.Array) -> jax.Array:
+    """`x` to the power of a small multiple of a half, by the products that `_pow_plain` makes."""
+    size = jnp.abs(exponent)
+    whole = jnp.floor(size).astype(jnp.int32)
+    result, square = jnp.ones_like(x), x
+    for bit in range(4):
+        result = jnp.where(whole >> bit & 1, result * square, result)
+        square = square * square
+    result = jnp.where(size > whole, result * jnp.sqrt(x), result)
+    return jnp.where(exponent < 0, 1 / result, result)
+
+
+@_to_any.defjvp
+def _to_any_jvp(primals: Any, tangents: Any) -> Any:
+    (x, exponent), (dx, _) = primals, tangents  # the exponent is no tensor
+    slope = exponent.astype(x.dtype) * _to_any(x, exponent - 1)
+    return _to_any(x, exponent), dx * jnp.where(exponent == 0, jnp.zeros_like(x), slope)
+
+
+def _is_one_of_many(input: Tensor, exponent: HostNumber) -> bool:
+    """Whether one program serves several exponents: it is a real number, and the result is no integer."""
+    return input.dtype.category >= FLOAT and not isinstance(exponent.plain, (complex, np.complexfloating))
 
 
 def _power(base: jax.Array, exponent: jax.Array) -> jax.Array:
@@ -117,9 +149,11 @@ def _refuse_beyond(base: Tensor, exponent: float) -> None:
 def pow(input: Tensor | float, exponent: Tensor | float) -> Tensor:
     """`input ** exponent`. Small whole exponents are products; negative ones of integers raise RuntimeError."""
     if isinstance(exponent, HostNumber):
-        one_of_many = isinstance(input, Tensor) and input.dtype.category >= FLOAT
-        if one_of_many and not exponent.looked_at(_PLAIN_EXPONENTS.__contains__):
-            return _pow_tensor(input, exponent)
+        if isinstance(input, Tensor) and _is_one_of_many(input, exponent):
+            if not exponent.looked_at(_PLAIN_EXPONENTS.__contains__):
+                return _pow_tensor(input, exponent)
+            kind = dtypes.of_number(float(exponent.plain) if not exponent.whole else int(exponent.plain))
+            return _pow_counted(input, exponent, dtypes.promote([(input.dtype, 0 if input.ndim else 1), (kind, 2)]))
         exponent = exponent.settle()
     if isinstance(input, Tensor) and isinstance(exponent, (int, float)):
         if input.dtype.category <= INTEGER and isinstance(exponent, int) and exponent < 0:

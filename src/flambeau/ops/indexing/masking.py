@@ -36,7 +36,7 @@ from ..making.constants import laid_out
 from ..making.creation import empty, memory_order
 from ..shape.joining import cat
 from ..shape.views import real
-from ..support.checks import demand, on_host, refuse_part, scalar_name, type_name, without_values
+from ..support.checks import FLOAT, demand, on_host, refuse_part, scalar_name, type_name, without_values
 
 
 def host_values(name: str, tensor: Tensor) -> np.ndarray:
@@ -161,7 +161,7 @@ def _number(value: Any, input: Tensor) -> Any:
             raise overflow(f"a tensor of dtype {value.dtype}", input._np_dtype)
         return value
     if isinstance(value, HostNumber):
-        fitting = input.dtype.is_floating_point or (input._np_dtype.kind == "i" and type(value.plain) is int)
+        fitting = input.dtype.category >= FLOAT or (input._np_dtype.kind == "i" and value.whole)
         if fitting and value.looked_at(lambda number: _fits(number, input._np_dtype)):
             return value
         value = value.settle()
@@ -319,7 +319,7 @@ def _check_numbers(input: Any, other: Any) -> None:
     for value, beside in ((input, other), (other, input)):
         if isinstance(value, (int, float)) and isinstance(beside, Tensor):
             if isinstance(value, HostNumber):
-                whole = beside.dtype is int64 and type(value.plain) is int
+                whole = beside.dtype is int64 and value.whole
                 value = plain(value) if beside.dtype.is_floating_point or whole else value.settle()
             _refuse_beyond(value, result_type(beside, value).numpy)
     if isinstance(input, float) and isinstance(other, float):

@@ -23,7 +23,7 @@ from ...core.context.overrides import PASS
 from ...core.dispatch.call import with_key
 from ...core.dispatch.declared import Operator
 from ...core.dispatch.errors import kind_of_tensor
-from ...core.dispatch.host_numbers import HostNumber, as_int
+from ...core.dispatch.host_numbers import HostNumber, HostScalar, as_int, as_key
 from ...core.dispatch.limits import cast_number, fitting_number, looks_large
 from ...core.dispatch.operator import Array, Arrays, inplace_form, operator
 from ...core.dispatch.overloads import taken
@@ -436,8 +436,11 @@ def _chosen(x: Tensor, dim: int, mask: Tensor) -> Tensor | None:
 def _value(x: Tensor, value: Any) -> Any:
     if isinstance(value, Tensor) or (type(value) is float and x._np_dtype.kind == "f" and not looks_large(value)):
         return value
+    value = as_key(value)
+    if isinstance(value, HostScalar) and not isinstance(value.plain, (float, complex)):
+        value = value.settle()  # most scalars of NumPy's are refused
     if isinstance(value, HostNumber):
-        if x.dtype.is_floating_point or (x._np_dtype == np.int64 and type(value.plain) is int):
+        if x.dtype.is_floating_point or (x._np_dtype == np.int64 and value.whole):
             return value
         value = value.settle()
     if isinstance(value, (bool, int, float, complex)):
