@@ -226,7 +226,9 @@ def fill_(self: Tensor, value: Any) -> Tensor:
         if isinstance(value, complex) and array.dtype.kind != "c"
         else value
     )
-    self._assign(jax.device_put(full, array.sharding), None)
+    device = getattr(array.sharding, "_device", None)
+    there = jax.device_put(full, array.sharding) if device is None else devices.from_numpy(full, device)
+    self._assign(there, None)
     return self
 
 
