@@ -520,8 +520,8 @@ def test_numpys_values_of_any_strides_become_values_of_their_own() -> None:
         values[::-1, ::2],
         np.broadcast_to(np.ones(()), (3, 5)),
     ):
-        made = devices.from_numpy(given)
-        before = given.copy()
+        made = devices.from_numpy(laid)
+        before = laid.copy()
         np.testing.assert_array_equal(np.asarray(made), before)
         values += 1  # what lies otherwise in memory is a copy
         np.testing.assert_array_equal(np.asarray(made), before)
