@@ -514,7 +514,7 @@ def test_numpys_values_of_any_strides_become_values_of_their_own() -> None:
     from flambeau.core.array import devices
 
     values = np.arange(24.0).reshape(4, 6)
-    for given in (
+    for laid in (
         np.broadcast_to(values[:, :1], (4, 6)),
         values.T,
         values[::-1, ::2],
