@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import jax
@@ -53,3 +55,31 @@ def test_large_lookups_are_torchs() -> None:
         results.append([t.detach().numpy() for t in (made, slope, second)])
     for ours, theirs in zip(*results, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-3 * np.abs(theirs).max())
+
+
+CUT = """
+import os
+os.environ["JAX_NUM_CPU_DEVICES"] = "2"
+import flambeau
+import jax
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from flambeau.native import moving
+
+mesh = jax.make_mesh((2,), ("x",), axis_types=(AxisType.Auto,))
+table, index = np.arange(64000.0, dtype=np.float32).reshape(1000, 64), np.arange(512) * 7 % 1000
+cut = NamedSharding(mesh, PartitionSpec("x"))
+for where in (cut, NamedSharding(mesh, PartitionSpec())):
+    program = jax.jit(moving.rows_at).lower(table, jax.device_put(index, where))
+    made = program.compile()(table, jax.device_put(index, where))
+    assert np.array_equal(np.asarray(made), table[index])
+    assert "flambeau_rows" not in program.as_text(), "XLA would gather what the call takes"
+apart = jax.jit(jax.shard_map(moving.rows_at, mesh=mesh, in_specs=(PartitionSpec(), PartitionSpec("x")), out_specs=PartitionSpec("x")))
+assert "flambeau_rows" in apart.lower(table, index).as_text()
+"""
+
+
+@pytest.mark.skipif(not available(), reason="no compiled kernels")
+def test_programs_over_several_devices_are_cut_by_xla() -> None:
+    made = subprocess.run([sys.executable, "-c", CUT], capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr[-2000:]

@@ -51,6 +51,7 @@ _rows_p = kernel(
     jvp=_jvp,
     transpose=_transpose,
     rows=lambda dims, *_, **__: not dims[0],
+    alone=True,
 )
 
 
