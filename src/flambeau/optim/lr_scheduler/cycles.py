@@ -31,7 +31,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         if T_mult < 1 or not isinstance(T_mult, int):
             raise ValueError(f"Expected integer T_mult >= 1, but got {T_mult}")
         if not isinstance(eta_min, (float, int)):
-            raise ValueError(f"Expected float or int eta_min, but got {eta_min} of type {type(eta_min)}")
+            raise ValueError(message("eta_min_is_no_number", value=eta_min, kind=type(eta_min)))
         self.T_0 = T_0
         self.T_i: int = T_0
         self.T_mult = T_mult
