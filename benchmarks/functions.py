@@ -51,6 +51,23 @@ for _name in REDUCTIONS:
             layer(f"{_name}, dim {_dim}", _all.format(_name, f", dim={_dim}", _first), "r(128, 512)")
 layer("unique of integers", "lambda x: lib.unique(x)", "i(100, 4096)")
 
+for _name, _sizes in {
+    "images": "r(32, 16, 32, 32)",
+    "digits": "r(64, 32, 28, 28)",
+    "heads": "r(8, 8, 128, 32)",
+}.items():
+    for _make in (
+        "nn.functional.relu(x)",
+        "x.sigmoid()",
+        "x * 0.5",
+        "x / 255",
+        "x + x",
+        "nn.functional.leaky_relu(x, 0.1)",
+    ):
+        layer(f"{_name}, {_make.replace('nn.functional.', '')}", f"lambda x: {_make}", _sizes)
+layer("embedding of 1,024 rows", "lambda w, i: nn.functional.embedding(i, w)", "r(1000, 64), i(1000, 32, 32)")
+layer("index_select of 256 rows", "lambda w, i: w.index_select(0, i)", "r(512, 256), i(512, 256)")
+
 _x = "r(128, 512)"
 for _name, _make in {
     "x + 1": "lambda x: x + 1",

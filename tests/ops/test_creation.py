@@ -508,3 +508,27 @@ def test_gradients_of_complex_parts() -> None:
         (library.polar(a, b).real * library.complex(a, b).imag).sum().backward()
         made.append((a.grad, b.grad))
     same(*made)
+
+
+def test_numpys_values_of_any_strides_become_values_of_their_own() -> None:
+    from flambeau.core.array import devices
+
+    values = np.arange(24.0).reshape(4, 6)
+    for laid in (
+        np.broadcast_to(values[:, :1], (4, 6)),
+        values.T,
+        values[::-1, ::2],
+        np.broadcast_to(np.ones(()), (3, 5)),
+    ):
+        made = devices.from_numpy(laid)
+        before = laid.copy()
+        np.testing.assert_array_equal(np.asarray(made), before)
+        values += 1  # what lies otherwise in memory is a copy
+        np.testing.assert_array_equal(np.asarray(made), before)
+
+
+def test_filling_leaves_the_tensor_where_it_was() -> None:
+    x = fb.ones(5, 3)
+    y = x * 2
+    y.zero_()
+    assert (y + 1).tolist() == [[1.0] * 3] * 5 and y.device == x.device and y._array.sharding == (x * 2)._array.sharding

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 
@@ -132,3 +135,33 @@ def test_norms_of_nothing(shape):
         return found
 
     assert told(flambeau) == told(torch)
+
+
+@pytest.mark.parametrize("shapes", [((30, 7), (40, 7)), ((2, 30, 7), (27, 7)), ((3, 1, 5), (1, 28, 5))])
+def test_slopes_of_many_distances_are_torchs(shapes: Any) -> None:
+    """Above 25 rows they are products of matrices; two rows are the same, so that their distance has no slope."""
+    draw = np.random.default_rng(0)
+    one, other = (draw.standard_normal(shape) for shape in shapes)
+    other[..., 3, :] = one[..., :1, :].reshape(-1, one.shape[-1])[0]
+    results = []
+    for lib in (flambeau, torch):
+        a, b = lib.tensor(one, requires_grad=True), lib.tensor(other, requires_grad=True)
+        made = lib.cdist(a, b)
+        slopes = lib.autograd.grad((made**2).sum() + made.sum(), [a, b])
+        results.append([t.detach().numpy() for t in (made, *slopes)])
+    ours, theirs = results
+    np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-7, atol=1e-6)
+    for a, b in zip(ours[1:], theirs[1:], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+
+
+def test_second_slopes_of_many_distances_are_those_of_differences() -> None:
+    draw = np.random.default_rng(1)
+    a, b = (flambeau.tensor(draw.standard_normal((n, 6)), requires_grad=True) for n in (30, 28))
+    plain = lambda a, b: ((a[:, None] - b) ** 2).sum(-1).sqrt()  # noqa: E731
+    found = []
+    for distances in (flambeau.cdist, plain):
+        slope = flambeau.autograd.grad((distances(a, b) ** 3).sum(), a, create_graph=True)[0]
+        found.append([t.numpy() for t in flambeau.autograd.grad((slope**2).sum(), [a, b])])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9)

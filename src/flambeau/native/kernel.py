@@ -54,6 +54,7 @@ def kernel(
     multiply_adds: Callable[..., int] | None = None,
     rows: Callable[..., bool] | None = None,
     sums: Callable[..., Any] | None = None,
+    alone: bool = False,
 ) -> Primitive:
     """Declare a primitive that a CPU computes with `native(*arrays, result=..., **params)`, and all else with `xla(*arrays, **params)`.
 
@@ -67,6 +68,7 @@ def kernel(
     `rows(dims, *shapes, **params)`, with a set of dimensions for each argument, says whether rows along these stay apart: what is in
     some of them has no influence on what comes of the others, which lie where they lay. `sums(*shapes, **params)` gives for each argument
     the dimensions that it is summed over, where zeros (of all arguments) add nothing. A compiled step for several batch sizes asks this.
+    With `alone` the native form is for programs of one device: XLA cuts its own operations over several, and gathers what a call takes.
     """
     primitive = Primitive(name)
     primitive.multiple_results = several
@@ -86,7 +88,7 @@ def kernel(
     mlir.register_lowering(primitive, mlir.lower_fun(xla, multiple_results=several))
     if native is not None:
         expect(*(handlers or (name,)))
-        _lower_on_cpu(primitive, native, xla_on_cpu or xla, fits, dtypes, handler)
+        _lower_on_cpu(primitive, native, xla_on_cpu or xla, fits, dtypes, handler, alone)
     return primitive
 
 
@@ -151,6 +153,11 @@ def _mapped(xla: Callable[..., Any], several: bool, arrays: Any, dims: Any, **pa
     return (list(made), [0] * len(made)) if several else (made, 0)
 
 
+def _is_cut(where: Any) -> bool:
+    """Whether XLA divides a program over several devices, other than the body of a `shard_map`, which is one device's."""
+    return getattr(where, "num_devices", None) not in (None, 1) and not getattr(where, "manual_axes", ())
+
+
 def _lower_on_cpu(
     primitive: Primitive,
     native: Callable[..., Any],
@@ -158,6 +165,7 @@ def _lower_on_cpu(
     fits: Callable[..., bool],
     dtypes: Collection[str],
     handler: Callable[..., str] | None,
+    alone: bool,
 ) -> None:
     several = primitive.multiple_results
     native_rule, xla_rule = (mlir.lower_fun(form, multiple_results=several) for form in (native, xla))
@@ -166,7 +174,8 @@ def _lower_on_cpu(
         shapes = [aval.shape for aval in (*ctx.avals_in, *ctx.avals_out)]
         exported = getattr(getattr(ctx.module_context, "lowering_parameters", None), "for_export", False)
         symbol = primitive.name if handler is None else handler(**params)
-        if not exported and serves(ctx.avals_in[0].dtype, symbol, dtypes) and fits(*shapes, **params):
+        cut = alone and _is_cut(ctx.module_context.axis_context)
+        if not (exported or cut) and serves(ctx.avals_in[0].dtype, symbol, dtypes) and fits(*shapes, **params):
             return native_rule(ctx, *args, result=ctx.avals_out if several else ctx.avals_out[0], **params)
         return xla_rule(ctx, *args, **params)
 

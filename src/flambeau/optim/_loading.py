@@ -76,6 +76,8 @@ def _check_group(index: int, group: dict[str, Any], saved: Any) -> None:
 
 def check_option(name: str, value: Any, like: Any = None) -> None:
     """TypeError if an option is no number or, where `like` has several, not as many; OverflowError beyond float64."""
+    if isinstance(value, (tuple, list)) and not value:
+        raise TypeError(f"the option '{name}' should be a number, got {value!r}, a {_kind(value)}")
     if not isinstance(like, (tuple, list)):
         for one in value if isinstance(value, (tuple, list)) and like is None else (value,):
             _check_number(name, one)

@@ -114,4 +114,4 @@ class Muon(RuleOptimizer):
             return value
         if value >= 100:
             raise ValueError(f"Number of steps must be less than 100 for computational efficiency, but got {value}")
-        return (value,)
+        return (int(value),)

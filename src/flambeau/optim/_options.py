@@ -18,11 +18,11 @@ def check_tensor_rate(lr: Any) -> None:
         raise ValueError("Tensor lr must be 1-element")
 
 
-def check_options(lr: Any, betas: Any = (), **others: Any) -> None:
+def check_options(lr: Any, betas: Any = (), *, takes_nan: bool = False, **others: Any) -> None:
     """ValueError for a learning rate (a number or a tensor of one element) or another option below 0, or bad betas."""
     check_tensor_rate(lr)
     for name, value in {"learning rate": lr, **others}.items():
-        if not value >= 0.0:
+        if value < 0.0 if takes_nan else not value >= 0.0:
             what = {"learning rate": name, "eps": "epsilon value"}.get(name, f"{name} value")
             raise ValueError(f"Invalid {what}: {value}")
     if len(betas) == 1:

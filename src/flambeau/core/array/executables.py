@@ -40,6 +40,7 @@ from ...runtime.store import Store
 from . import dtypes, first_calls
 from .described import Untold, described
 from .first_calls import XLAS, FirstCalls
+from .flattened import flattened
 
 KNOWN = jax.__version_info__ == (0, 10, 2)  # the version whose parts are used here, and with which this was run
 _NUMBERS = (bool, int, float, complex)
@@ -375,6 +376,14 @@ def _is_small(jaxpr: Any) -> bool:
     )
 
 
+def _quicker(closed: Any) -> dict[str, Any]:
+    """What is to be said of the program of one operator so that it is compiled, or runs, in less time."""
+    if _is_small(closed.jaxpr):
+        return {"compiler_options_kvs": tuple(known(QUICKLY).items())}
+    flat = flattened(closed)
+    return {} if flat is None else {"jaxpr": flat}
+
+
 class _Origin:
     """Whether a function is all this package's and JAX's, which is found out when it is first asked for."""
 
@@ -481,8 +490,8 @@ def _front(
                     loaded()  # it takes its place in the tables
                 if (results := first.answer(kinds, dynamic)) is not XLAS:  # type: ignore[union-attr]
                     return results, None, _FORGET
-            if quickly and _cpu() is not None and jax_core.trace_state_clean() and _is_small(p.params["jaxpr"].jaxpr):
-                p = p._replace(params=p.params | {"compiler_options_kvs": tuple(known(QUICKLY).items())})
+            if quickly and _cpu() is not None and jax_core.trace_state_clean():
+                p = p._replace(params=p.params | _quicker(p.params["jaxpr"]))
             made = pjit._run_python_pjit(p, given, function, args, kwargs)
         results, flat, tree, given, jaxpr, compiled, profiler, consts = made
         fast = pjit._get_fastpath_data(compiled, tree, given, flat, jaxpr.effects, jaxpr.consts, profiler, consts)

@@ -90,6 +90,11 @@ def demand(
         raise error(int(np.broadcast_to(value, np.shape(bad))[bad].flat[0]))
 
 
+def all_inside(index: Tensor, size: int, negative: bool = False) -> bool:
+    """Whether it is plain, and cheap to say, that all indices are in range; else `refuse_outside` looks at them."""
+    return bool(reading.functions.all_inside(index._array, -size if negative else 0, size))
+
+
 def refuse_outside(
     index: Tensor,
     size: int,

@@ -303,23 +303,34 @@ class Known:
         try:
             made = function(*args, **kwargs)
         except Exception as error:
-            if not _says_so(error) and (unfit := misfit(face, args, kwargs)) is not None:
-                raise unfit from None
+            self.judge(face, error, args, kwargs)
             raise
         if new and last:
             self.look(face, kinds, args, kwargs)
         return made
 
+    def judge(self, face: Any, error: Exception, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Raise TypeError in an error's place if it is of arguments of kinds that PyTorch does not take."""
+        if not _says_so(error) and (unfit := misfit(face, args, kwargs)) is not None:
+            raise unfit from None
+
 
 def judged(function: Callable[..., Any]) -> Callable[..., Any]:
     """A public form of a function that is no operator: others are asked, and arguments looked at, before it runs."""
     known = Known()
+    kinds = known.kinds
 
     @functools.wraps(function)
     def asking(*args: Any, **kwargs: Any) -> Any:
         if (state.around or kwargs or not all_silent(args)) and (found := ask(asking, args, kwargs)) is not PASS:
             return found
-        return known.run(asking, function, args, kwargs)
+        if kwargs or tuple(map(type, args)) not in kinds:
+            return known.run(asking, function, args, kwargs)
+        try:
+            return function(*args)
+        except Exception as error:
+            known.judge(asking, error, args, kwargs)
+            raise
 
     asking.__dict__.clear()  # the copies of what is said of the function, which may be a face too
     asking.__wrapped__ = function  # type: ignore[attr-defined]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import numbers
+import operator
 import warnings
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any
@@ -149,6 +150,35 @@ _DECLARED: dict[str, Any] = {
 }  # fmt: skip
 
 
+_SIMPLE = frozenset((int, bool, str, type(None)))  # equal values of one of these kinds are the same argument
+_MOST_PLANS = 64
+
+
+class _Plan:
+    """How calls are bound whose positional arguments are tensors and static values of certain kinds: by look-ups alone."""
+
+    __slots__ = ("dynamic", "keys", "statics")
+    MOST = 256
+
+    def __init__(self, tensors: list[int], others: list[int]):
+        self.dynamic: Callable[[tuple[Any, ...]], Any] = _picker(tensors)
+        self.statics: Callable[[tuple[Any, ...]], Any] = _picker(others)
+        self.keys: dict[Any, tuple[Any, ...]] = {}
+
+    def keep(self, statics: Any, key: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(self.keys) >= self.MOST:
+            self.keys.clear()
+        self.keys[statics] = key
+        return key
+
+
+def _picker(places: list[int]) -> Callable[[tuple[Any, ...]], Any]:
+    """What takes the items at these places out of a tuple, as a tuple."""
+    first, count = (places[0], len(places)) if places else (0, 0)
+    together = places == list(range(first, first + count))
+    return operator.itemgetter(slice(first, first + count)) if together else operator.itemgetter(*places)
+
+
 class Signature:
     """How a call's arguments map to the array function's parameters."""
 
@@ -186,6 +216,7 @@ class Signature:
         self.bounds_tensors: bool = any(self.kinds[self.index[name]] == ARRAY for name in self.room)
         # calls with nothing but positional tensors need no binding: their keys, by the number of arguments
         self.quick: dict[int, Any] = {}
+        self.plans: dict[tuple[type, ...], _Plan] = {}  # those of other positional calls, by the arguments' kinds
         self.optional: bool = any(p.annotation == "Array | None" for p in self.parameters)
         # whether a dynamic value's position alone says which parameter's it is
         self.fixed_places: bool = all(
@@ -199,6 +230,30 @@ class Signature:
 
     def bind(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], tuple[Any, ...]]:
         """The dynamic values, and the key that says where they go and what the static ones are."""
+        if kwargs:
+            return self._bound(name, args, kwargs)
+        plan = self.plans.get(tuple(map(type, args)))
+        if plan is None:
+            return self._planned(name, args)
+        statics = plan.statics(args)
+        key = plan.keys.get(statics)
+        if key is None:
+            key = plan.keep(statics, self._bound(name, args, kwargs)[1])
+        return plan.dynamic(args), key
+
+    def _planned(self, name: str, args: tuple[Any, ...]) -> tuple[list[Any], tuple[Any, ...]]:
+        """The same for arguments of kinds that have no plan yet; they have one next time if they are of simple ones."""
+        dynamic, key = self._bound(name, args, {})
+        kinds = tuple(map(type, args))
+        if self.bounds_tensors or len(args) > self.positional or len(self.plans) >= _MOST_PLANS:
+            return dynamic, key
+        tensors = [i for i, kind in enumerate(kinds) if self.kinds[i] == ARRAY and issubclass(kind, Tensor)]
+        others = [i for i, kind in enumerate(kinds) if self.kinds[i] == STATIC and kind in _SIMPLE]
+        if others and len(tensors) + len(others) == len(args) and len(dynamic) == len(tensors):
+            self.plans[kinds] = _Plan(tensors, others)
+        return dynamic, key
+
+    def _bound(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], tuple[Any, ...]]:
         if kwargs or self.or_number or self.varargs is not None or len(args) > self.positional:
             values = self._by_parameter(name, args, kwargs)
         else:

@@ -19,6 +19,7 @@ from ...core.dispatch.operator import Array, Arrays, Scalar, _attach, _publish, 
 from ...core.dispatch.overloads import shown_to_modes
 from ...core.dispatch.promotion import in_c
 from ...core.tensor.tensor import Tensor
+from ...native.moving import rows_at
 from ..support.checks import BOOL, COMPLEX, category, normalized_dim, refuse, type_name
 from .indexed import indexed
 from .subscripts import _put_index, _spread, _subscript, refuse_bytes
@@ -290,7 +291,7 @@ def index_select(input: Array, dim: int, index: Array) -> Array:
         return input
     if index.size == 0:
         return jnp.zeros((*input.shape[:axis], 0, *input.shape[axis + 1 :]), input.dtype)
-    return input.at[_along(axis, index)].get(**_AT)
+    return input.at[_along(axis, index)].get(**_AT) if axis or not index.ndim else rows_at(input, index)
 
 
 def _slices(name: str, input: jax.Array, dim: int, index: jax.Array, source: jax.Array) -> tuple[int, jax.Array]:

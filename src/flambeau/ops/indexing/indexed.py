@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 from ...core.dispatch.limits import refuse_unfit
 from ...core.dispatch.operator import _attach, _publish, inplace_form, operator
 from ...core.tensor.tensor import Tensor
-from ..support.checks import refuse_outside, shapes_first
+from ..support.checks import all_inside, refuse_outside, shapes_first
 
 
 def indexed(
@@ -44,33 +43,45 @@ def indexed(
         name = function.__name__
         signature = inspect.signature(function)
         names = list(signature.parameters)
-        place = names.index("index")
+        place, takes_number = names.index("index"), "value" in names
 
-        def check(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        def limits(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor, int, int, int] | None:
+            """The indices, the dimension and its size, and of how many it is; None where the operator says what is wrong."""
             input = args[0] if args else kwargs.get("input")
             index = args[place] if len(args) > place else kwargs.get("index")
             if not isinstance(input, Tensor) or not isinstance(index, Tensor):
-                return  # the operator says what is wrong
-            dim, size = 0, 1
+                return None
+            shape = (input._storage if input._view is None else input._view).shape
             if flat:
-                size = int(np.prod(input.shape))
-            elif input.ndim:
-                dim = args[1] if len(args) > 1 else kwargs.get("dim", 0)
-                if not isinstance(dim, int) or not -input.ndim <= dim < input.ndim:
-                    return
-                dim %= input.ndim
-                size = input.shape[dim]
-            words, kind = unless(dim, input.ndim) or (text, error)
+                return index, 0, math.prod(shape), len(shape)
+            if not shape:
+                return index, 0, 1, 0
+            dim = args[1] if len(args) > 1 else kwargs.get("dim", 0)
+            if not isinstance(dim, int) or not -len(shape) <= dim < len(shape):
+                return None
+            return index, dim % len(shape), shape[dim], len(shape)
+
+        def check(index: Tensor, dim: int, size: int, ndim: int) -> None:
+            if all_inside(index, size, negative):
+                return
+            words, kind = unless(dim, ndim) or (text, error)
             words = words.replace("{dim}", str(dim)).replace("{size}", str(size))
             refuse_outside(index, size, words, kind, negative)
-            if "value" in names:
-                refuse_unfit(args[3] if len(args) > 3 else kwargs.get("value"), input._np_dtype)
+
+        def check_number(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            input: Any = args[0] if args else kwargs.get("input")
+            refuse_unfit(args[3] if len(args) > 3 else kwargs.get("value"), input._np_dtype)
 
         def checked(function: Callable[..., Any]) -> Callable[..., Any]:
             @functools.wraps(function)
             def outer(*args: Any, **kwargs: Any) -> Any:
+                found = limits(args, kwargs)
+                if found is None:
+                    return function(*args, **kwargs)
                 try:
-                    check(args, kwargs)
+                    check(*found)
+                    if takes_number:
+                        check_number(args, kwargs)
                 except (IndexError, RuntimeError):
                     given = signature.bind(*args, **kwargs)
                     index, given.arguments["index"] = given.arguments["index"], None

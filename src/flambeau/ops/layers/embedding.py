@@ -21,14 +21,15 @@ from ...core.dispatch.signature import not_a_tensor
 from ...core.tape.nodes import AccumulateGrad, Node, Program, taped_call
 from ...core.tensor.sparse import SparseArray, check_not_traced
 from ...core.tensor.tensor import Tensor, from_host
+from ...native.moving import rows_at
 from ..shape.joining import cat
-from ..support.checks import demand, refuse_outside, type_name
+from ..support.checks import all_inside, demand, refuse_outside, type_name
 from .normalization import vector_norm
 
 
 def _rows(weight: jax.Array, indices: jax.Array, padding_idx: int | None, scale_grad_by_freq: bool) -> jax.Array:
     """weight[indices]; the padding row gets no gradient, and rows share theirs if it is scaled by frequency."""
-    rows = jnp.take(weight, indices, axis=0, mode="clip")
+    rows = rows_at(weight, indices)
     if scale_grad_by_freq and indices.size:
         counts = jnp.zeros(weight.shape[0], weight.dtype).at[indices.ravel()].add(1)
         share = rows / jnp.take(counts, indices, mode="clip")[..., None]
@@ -97,13 +98,16 @@ def _shortened(weight: jax.Array, indices: jax.Array, max_norm: float, norm_type
     return jnp.where(used & (norms > max_norm), weight * (max_norm / (norms + 1e-7)), weight).astype(weight.dtype)
 
 
+_INDICES = (np.dtype(np.int64), np.dtype(np.int32))
+
+
 def _check_indices(
     indices: Any, weight: Any, name: str, error: type[Exception] = IndexError, mode: str = "", shortens: bool = False
 ) -> None:
     if not isinstance(indices, Tensor):
         raise not_a_tensor(name, "indices", 2, indices)
     array = indices._array
-    if type_name(array) not in ("Long", "Int"):
+    if array.dtype not in _INDICES:
         raise RuntimeError(
             "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; "
             f"but got torch.{type_name(array)}Tensor instead (while checking arguments for {name})"
@@ -112,6 +116,8 @@ def _check_indices(
         raise RuntimeError(f"'weight' must be 2-D, but got {list(weight.shape)}")
     if shortens:
         _check_rows(indices, weight)
+    elif all_inside(indices, weight._geometry.shape[0]):
+        return
     text = f"index out of range in self: got {{}}, but the table has {weight.shape[0]} rows"
     if name == "embedding_bag" and (weight.dtype is dtypes.float64 or mode == "max"):
         text = "embedding_bag: Expected idx >= 0 && idx < num_embeddings but found idx to be {}"

@@ -347,7 +347,7 @@ def _cross_entropy_name(arrays: list[Any], statics: dict[str, Any]) -> str:
 
 
 def _check_smoothing(*given: Any) -> None:
-    if not 0 <= given[-1] <= 1:
+    if given[-1] > 1:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {given[-1]}")
 
 
@@ -401,6 +401,8 @@ def cross_entropy(
             raise
     if target.dtype.is_floating_point and ignore_index >= 0:
         raise RuntimeError("ignore_index is not supported for floating point target")
+    if type(label_smoothing) is float and not label_smoothing > 0:
+        label_smoothing = 0.0  # as PyTorch takes what is below, and nan
     return _cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
 
 

@@ -318,6 +318,8 @@ def multi_margin_loss(
     if weight is not None and weight.shape[0] != x.shape[1]:
         raise RuntimeError(f"inconsistent weight size, expected {x.shape[1]} but got {list(weight.shape)}")
     require_floating("multi_margin_loss_cpu_kernel", input, halves=False)
+    if weight is not None and weight.dtype != input.dtype:
+        raise RuntimeError(f"expected scalar type {type_name(input)} but found {type_name(weight)}")
     if type_name(target) != "Long":
         raise RuntimeError(f"expected scalar type Long but found {type_name(target)}")
     classes = x.shape[1]

@@ -123,9 +123,11 @@ def _batch_norm(
     mean, variance = running_mean, running_var
     given = {"running_mean": mean, "running_var": variance, "weight": weight, "bias": bias}
     for name, array in given.items():
-        if array is not None and array.size != channels:
+        if array is not None and array.size != channels and input.size:
             raise RuntimeError(f"{name} should contain {channels} elements not {array.size}")
     _check_parameters(input, mean, variance, weight, bias)
+    if any(array is not None and array.size != channels for array in given.values()):
+        return input * 1  # there is nothing to normalize
     x = wide(input)
     gain = jnp.ones(channels, x.dtype) if weight is None else wide(weight).astype(x.dtype)
     shift = jnp.zeros(channels, x.dtype) if bias is None else wide(bias).astype(x.dtype)
@@ -205,12 +207,14 @@ def _instance_norm(
     x, mean, variance = wide(input), running_mean, running_var
     axes = tuple(range(2, x.ndim))
     for name, array in (("running_mean", mean), ("running_var", variance), ("weight", weight), ("bias", bias)):
-        if array is not None and array.size != input.shape[1]:
+        if array is not None and array.size != input.shape[1] and (input.size or use_input_stats):
             n = input.shape[0]  # PyTorch's text counts them for each sample
             raise RuntimeError(
                 f"{name} should contain {n * input.shape[1]} elements not {n * array.size} "
                 f"(for {n} samples: {name} has {array.size} elements, the input {input.shape[1]} channels)"
             )
+    if any(p is not None and p.size != x.shape[1] for p in (mean, weight)):
+        return input * 1  # there is nothing to normalize
     if use_input_stats:
         m, v = _moments(x, axes, keepdims=True)
     else:

@@ -71,22 +71,23 @@ def _padded(input: jax.Array, pad: Sequence[int], mode: str) -> jax.Array:
     if mode != "circular":
         name = "reflection" if mode == "reflect" else "replication"
         refuse(f"{name}_pad{len(pad) // 2}d", input, BOOL)
+    shape = list(input.shape)  # what errors tell of
     for i, (before, after) in enumerate(_pairs(pad)):
         axis = input.ndim - 1 - i
         size = input.shape[axis]
         if size + before + after < 0 or (size == 0 and mode != "circular"):
             raise RuntimeError(
-                f"{mode} padding ({before}, {after}) of dimension {axis} of input {list(input.shape)} leaves nothing"
+                f"{mode} padding ({before}, {after}) of dimension {axis} of input {shape} leaves nothing"
             )
         if mode == "reflect" and max(before, after) >= size:
             raise RuntimeError(
-                "Argument #4: Padding size should be less than the corresponding input dimension, but got: "
-                f"padding ({before}, {after}) at dimension {axis} of input {list(input.shape)}"
+                f"Argument #{4 + 2 * i}: Padding size should be less than the corresponding input dimension, but got: "
+                f"padding ({before}, {after}) at dimension {axis} of input {shape}"
             )
         if mode == "circular" and max(before, after) > size:
             raise RuntimeError(
                 f"Padding value causes wrapping around more than once. Got padding ({before}, {after}) "
-                f"at dimension {axis} of input {list(input.shape)}"
+                f"at dimension {axis} of input {shape}"
             )
         if before or after:
             input = jnp.take(input, _positions(size, before, after, mode), axis, mode="clip")

@@ -35,6 +35,7 @@ from ..support.checks import (
 )
 from ..support.declare import alias
 from .pooling_errors import (
+    checked_rank,
     negative,
     not_positive,
     nothing_to_pool,
@@ -182,6 +183,8 @@ def _max_pool(n: int) -> Callable:
         input: Array, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
         ceil_mode: bool = False, return_indices: bool = False,
     ) -> Any:  # fmt: skip
+        if n == 1 and return_indices and input.ndim not in (2, 3):
+            raise checked_rank(name, input)
         windows = _regular_windows(input, n, kernel_size, stride, padding, dilation, ceil_mode, name)
         kernel = f"max_pool{max(n, 2)}d" if n > 1 or return_indices else "max_pool1d_impl"
         return _max_result(input, windows, return_indices, kernel, whole=n > 1 or return_indices)
@@ -268,16 +271,21 @@ adaptive_avg_pool3d: Callable[..., Tensor] = _adaptive_avg_pool(3)
 
 def _lp_pool(n: int) -> Callable:
     average = (avg_pool1d, avg_pool2d, avg_pool3d)[n - 1]
+    largest = (max_pool1d, max_pool2d, max_pool3d)[n - 1]
 
     def pool(input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Any:
         if input.ndim not in (n + 1, n + 2):
             raise wrong_rank(f"avg_pool{n}d", input, n)
+        if math.isinf(norm_type):
+            if norm_type < 0:
+                return -largest(-input.abs(), kernel_size, stride, 0, 1, ceil_mode)
+            return largest(input.abs(), kernel_size, stride, 0, 1, ceil_mode)
         mean = average(input.pow(norm_type), kernel_size, stride, 0, ceil_mode)
         size = math.prod(_per_dim(kernel_size, n, f"avg_pool{n}d", "kernel_size"))
         return (mean.sign() * mean.abs().relu() * size).pow(1.0 / norm_type)
 
     pool.__name__ = pool.__qualname__ = f"lp_pool{n}d"
-    pool.__doc__ = "The p-norm of each window, with p = `norm_type`; cut windows count as whole ones."
+    pool.__doc__ = """The p-norm of each window, with p = `norm_type` (inf: the largest absolute value); cut windows count as whole ones."""
     return composite(methods=False, public=("nn.functional",))(pool)
 
 

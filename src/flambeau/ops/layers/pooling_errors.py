@@ -109,14 +109,18 @@ def too_few(name: str, input: jax.Array, n: int) -> IndexError:
     return out_of_range(-n - 1, input.ndim, wanted)
 
 
+def checked_rank(name: str, input: jax.Array) -> RuntimeError:
+    return RuntimeError(
+        f"Expected 2 to 3 dimensions, but got {input.ndim}-dimensional tensor for argument #1 'self' "
+        f"(while checking arguments for {name})"
+    )
+
+
 def wrong_rank(name: str, input: jax.Array, n: int) -> Exception:
     """PyTorch's text for too few or too many dimensions, which each kind of pool has its own of."""
     shape, either = list(input.shape), f"{n + 1}D or {n + 2}D"
     if n == 1 and name != "max_pool1d":
-        return RuntimeError(
-            f"Expected 2 to 3 dimensions, but got {input.ndim}-dimensional tensor for argument #1 'self' "
-            f"(while checking arguments for {name})"
-        )
+        return checked_rank(name, input)
     if name.startswith("adaptive"):
         return RuntimeError(f"{name}(): Expected {either} tensor, but got{':' if 'max' in name else ''} {shape}")
     if name == "avg_pool2d" and input.ndim < n + 1:

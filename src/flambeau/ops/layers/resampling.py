@@ -60,6 +60,8 @@ def pixel_unshuffle(input: Array, downscale_factor: int) -> Array:
                 f"pixel_unshuffle expects {name} to be divisible by downscale_factor, "
                 f"but input.size({index})={size} is not divisible by {r}"
             )
+    if not input.size:
+        return input  # as PyTorch has it
     split = input.reshape(math.prod(lead), channels, height // r, r, width // r, r).transpose(0, 1, 3, 5, 2, 4)
     return split.reshape(*lead, channels * r * r, height // r, width // r)
 

@@ -111,10 +111,26 @@ def cdist(
     )
     if not (p == 2 and products):  # which PyTorch computes with products of matrices
         require_floating("cdist", x1, halves=False)
+    if x1.shape[-1] and p == 2 and products:
+        return _euclidean(x1, x2)
     differences = x1[..., :, None, :] - x2[..., None, :, :]
     if x1.shape[-1] == 0:
         return jnp.zeros(differences.shape[:-1], x1.dtype)
     return distance(differences, float(p))
+
+
+@jax.custom_jvp
+def _euclidean(x1: jax.Array, x2: jax.Array) -> jax.Array:
+    """The distances of many rows. Their slopes are products of matrices: no array holds the differences of all pairs."""
+    return distance(x1[..., :, None, :] - x2[..., None, :, :], 2.0)
+
+
+@_euclidean.defjvp
+def _euclidean_jvp(primals: Any, tangents: Any) -> Any:
+    (x1, x2), (moved1, moved2) = primals, tangents
+    made = _euclidean(x1, x2)
+    apart = (x1 * moved1).sum(-1)[..., :, None] - moved1 @ x2.mT + (x2 * moved2).sum(-1)[..., None, :] - x1 @ moved2.mT
+    return made, apart * jnp.where(made == 0, 0, 1 / jnp.where(made == 0, 1, made))
 
 
 def _check_maxnorm(input: Any, p: float, dim: int, maxnorm: Any) -> None:

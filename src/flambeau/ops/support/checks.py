@@ -21,6 +21,7 @@ from ...core.array.size import normalized_dim as normalized_dim
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.tracing import Untraceable
 from ...core.context.warned import warn_once
+from ...core.dispatch.checks import all_inside as all_inside
 from ...core.dispatch.checks import demand as demand
 from ...core.dispatch.checks import on_host as on_host
 from ...core.dispatch.checks import refuse_outside as refuse_outside

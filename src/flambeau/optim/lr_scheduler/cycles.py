@@ -31,7 +31,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         if T_mult < 1 or not isinstance(T_mult, int):
             raise ValueError(f"Expected integer T_mult >= 1, but got {T_mult}")
         if not isinstance(eta_min, (float, int)):
-            raise ValueError(f"Expected float or int eta_min, but got {eta_min!r}")
+            raise ValueError(message("eta_min_is_no_number", value=eta_min, kind=type(eta_min)))
         self.T_0 = T_0
         self.T_i: int = T_0
         self.T_mult = T_mult
@@ -151,7 +151,8 @@ class CyclicLR(_Cycle):
             raise ValueError("mode is invalid and scale_fn is None")
         self.mode = mode
         self.gamma = gamma
-        self.scale_mode = "iterations" if scale_fn is None and mode == "exp_range" else scale_mode
+        own = {"triangular": "cycle", "triangular2": "cycle", "exp_range": "iterations"}.get(mode, scale_mode)
+        self.scale_mode: str = own if scale_fn is None else scale_mode
         self._scale_fn_custom = scale_fn
         self.cycle_momentum = cycle_momentum
         if cycle_momentum:

@@ -32,7 +32,11 @@ class _Lambdas(LRScheduler):
             self.lr_lambdas: list[Any] = list(lr_lambda)
         else:
             self.lr_lambdas = [lr_lambda] * groups
+        self._check_lambdas()
         super().__init__(optimizer, last_epoch)
+
+    def _check_lambdas(self) -> None:
+        """Raise TypeError for what is no function."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -74,6 +78,11 @@ class LambdaLR(_Lambdas):
 
 class MultiplicativeLR(_Lambdas):
     """The previous rate times a function of the epoch, `lr_lambda(epoch)`, or a list with one per group."""
+
+    def _check_lambdas(self) -> None:
+        for function in self.lr_lambdas:
+            if not callable(function):
+                raise TypeError(f"lr_lambda should be a function, but got {type(function).__name__}")
 
     def _rate(self, lr: Any, index: int) -> Any:
         return lr if self._is_initial else lr * self.lr_lambdas[index](self.last_epoch)
