@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import mesh_program
@@ -13,7 +14,7 @@ from mesh_program import RANK, STEPS, WORLD, _losses, _made, _sharded, check, re
 import flambeau as fb
 import flambeau.distributed as dist
 from flambeau import nn
-from flambeau.distributed import init_device_mesh
+from flambeau.distributed import ReduceOp, init_device_mesh
 from flambeau.distributed.algorithms.ddp_comm_hooks import default_hooks, powerSGD_hook
 from flambeau.distributed.fsdp import fully_shard
 from flambeau.distributed.optim import ZeroRedundancyOptimizer
@@ -233,6 +234,74 @@ def device_ids_on_a_cpu() -> None:
     assert nn.parallel.DistributedDataParallel(nn.Linear(2, 2), device_ids=[]).device_ids == []
     shared = ZeroRedundancyOptimizer(nn.Linear(2, 2).parameters(), fb.optim.Adam, lr=0.1)
     assert isinstance(shared.optim, fb.optim.Adam)
+
+
+# What PyTorch's profiler shows of each with gloo: names, and the shapes of what goes in (of rank 0, of rank 1 where it differs)
+def _profiled() -> dict[str, tuple[Callable[[], Any], str, Any]]:
+    t = lambda: fb.ones(2, 3)  # noqa: E731
+    two = lambda: [t() for _ in range(WORLD)]  # noqa: E731
+    all_two = [[2, 3]] * WORLD
+    cplx = lambda: fb.ones(2, dtype=fb.complex64)  # noqa: E731
+    return {
+        "all_reduce": (lambda: dist.all_reduce(t()), "all_reduce", [[2, 3]]),
+        "complex": (lambda: dist.all_reduce(cplx()), "all_reduce", [[2, 2]]),
+        "begun": (lambda: dist.all_reduce(t(), async_op=True).wait(), "all_reduce", [[2, 3]]),
+        "broadcast": (lambda: dist.broadcast(t(), 0), "broadcast", [[2, 3]]),
+        "reduce": (lambda: dist.reduce(t(), 0), "reduce", [[2, 3]]),
+        "all_gather": (lambda: dist.all_gather(two(), t()), "all_gather", [[2, 3]]),
+        "gather": (lambda: dist.gather(t(), two() if RANK == 0 else None), "gather", [[2, 3]]),
+        "scatter": (lambda: dist.scatter(t(), two() if RANK == 0 else None), "scatter", all_two if RANK == 0 else []),
+        "all_to_all": (lambda: dist.all_to_all(two(), two()), "all_to_all", all_two),
+        "all_to_all_single": (lambda: dist.all_to_all_single(fb.ones(4, 3), fb.ones(4, 3)), "all_to_all", [[4, 3]]),
+        "barrier": (lambda: dist.barrier(), "barrier", []),
+        "coalesced": (lambda: dist.all_reduce_coalesced([t(), t()]), "all_reduce", [[2, 3], [2, 3]]),
+        "message": (
+            lambda: dist.send(t(), 1) if RANK == 0 else dist.recv(t(), 0), "send" if RANK == 0 else "recv", [[2, 3]]
+        ),
+        "from any": (
+            lambda: dist.send(t(), 1) if RANK == 0 else dist.recv(t()), "send" if RANK == 0 else "recvAnySource", [[2, 3]]
+        ),
+    }  # fmt: skip
+
+
+@check
+def collectives_in_profiles() -> None:
+    for case, (call, name, shapes) in _profiled().items():
+        with fb.autograd.profiler.profile(record_shapes=True) as profile:
+            call()
+        found = [e for e in profile.function_events if e.name.startswith("gloo:")]
+        assert [(e.name, e.input_shapes, e.is_async) for e in found] == [(f"gloo:{name}", shapes, True)], (case, found)
+
+
+@check
+def methods_of_groups() -> None:
+    group: Any = dist.group.WORLD
+    x, ones = lambda: fb.tensor([RANK + 1.0, 2.0]), lambda: [fb.ones(2) for _ in range(WORLD)]
+    options: Any = dist.AllreduceOptions()
+    options.reduceOp = ReduceOp.MAX
+    wanted = {
+        "sum": (group.allreduce([x()]), [[3.0, 4.0]]),
+        "of one": (group.allreduce(x(), ReduceOp.MAX), [[2.0, 2.0]]),
+        "options": (group.allreduce([x()], opts=options), [[2.0, 2.0]]),
+        "coalesced": (group.allreduce_coalesced([x(), fb.ones(2)]), [[3.0, 4.0], [2.0, 2.0]]),
+        "broadcast": (group.broadcast(x(), 1), [[2.0, 2.0]]),
+        "reduce": (group.reduce([x()]), [[3.0, 4.0] if RANK == 0 else [1.0 + RANK, 2.0]]),
+        "allgather": (group.allgather([ones()], [x()]), [[1.0, 2.0], [2.0, 2.0]]),
+        "base": (group._allgather_base(fb.ones(4), x()), [[1.0, 2.0, 2.0, 2.0]]),
+        "gather": (group.gather([ones()] if RANK == 0 else [], [x()]), [[1.0, 2.0], [2.0, 2.0]] if RANK == 0 else []),
+        "scatter": (group.scatter(fb.zeros(2), [x(), x()] if RANK == 1 else [], 1), [[2.0, 2.0]]),
+        "reduce_scatter": (group.reduce_scatter([fb.ones(2)], [[x(), fb.ones(2)]]), [[3.0, 4.0] if RANK == 0 else [2.0, 2.0]]),
+        "alltoall": (group.alltoall(ones(), [x(), fb.zeros(2)]), [[1.0, 2.0], [2.0, 2.0]] if RANK == 0 else [[0.0, 0.0]] * 2),
+        "alltoall_base": (group.alltoall_base(fb.zeros(2), x(), [], []), [[1.0, 2.0] if RANK == 0 else [2.0, 2.0]]),
+        "barrier": (group.barrier(), []),
+        "message": (group.send([x()], 1, 3) if RANK == 0 else group.recv([fb.zeros(2)], 0, 3), [[1.0, 2.0]]),
+    }  # fmt: skip
+    for case, (work, values) in wanted.items():
+        assert work.wait() and [r.tolist() for r in work.result()] == values, (case, work.result())
+    assert group.allreduce([x()]).get_future().then(lambda f: f.value()[0] / 2).wait().tolist() == [1.5, 2.0]
+    begun: Any = dist.all_reduce_coalesced([x(), x()], async_op=True)
+    assert [r.tolist() for r in begun.wait()] == [[3.0, 4.0]] * 2
+    refused(ValueError, "give one tensor, not 2", lambda: group.allreduce([x(), x()]))
 
 
 if __name__ == "__main__":

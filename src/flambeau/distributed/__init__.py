@@ -6,8 +6,10 @@ import pkgutil
 from typing import TYPE_CHECKING, Any
 
 from ..core.dispatch.help import explain_namespace as _explain_namespace
+from ..processes import group_methods as _group_methods
 from ..processes.buckets import GradBucket as GradBucket
 from ..processes.collectives import *
+from ..processes.collectives import _coalescing_manager as _coalescing_manager
 from ..processes.errors import *
 from ..processes.groups import *
 from ..processes.objects import *

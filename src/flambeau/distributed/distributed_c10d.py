@@ -4,6 +4,7 @@ from typing import Any
 
 from ..processes import groups
 from ..processes.collectives import *  # noqa: F403
+from ..processes.collectives import _coalescing_manager as _coalescing_manager
 from ..processes.groups import *  # noqa: F403
 from ..processes.objects import *  # noqa: F403
 from ..processes.point_to_point import *  # noqa: F403

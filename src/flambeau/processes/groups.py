@@ -104,6 +104,9 @@ class ProcessGroup:
         """The backend's name."""
         return str(self._backend)
 
+    _get_backend_name = name
+    bound_device_id: Any = None  # the device that the group was made for, as `device_id` says
+
     def get_group_store(self) -> Store | None:
         """The store by which the ranks have found each other."""
         return self.store
