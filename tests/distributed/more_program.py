@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -302,6 +303,71 @@ def methods_of_groups() -> None:
     begun: Any = dist.all_reduce_coalesced([x(), x()], async_op=True)
     assert [r.tolist() for r in begun.wait()] == [[3.0, 4.0]] * 2
     refused(ValueError, "give one tensor, not 2", lambda: group.allreduce([x(), x()]))
+
+
+class _Chosen(nn.Module):
+    """The sum of what those layers give that a call names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = (nn.Linear(2, 1, bias=False) for _ in range(3))
+
+    def forward(self, x: Any, names: str) -> Any:
+        return sum(getattr(self, name)(x) for name in names)
+
+
+@check
+def gradients_kept_from_passes_without_sync() -> None:
+    """What one rank alone has used in `no_sync` is averaged with the next pass."""
+    model: Any = nn.parallel.DistributedDataParallel(_Chosen(), find_unused_parameters=True)
+    x = fb.ones(1, 2) * (RANK + 1)
+    with model.no_sync():
+        model(x, "a" if RANK == 0 else "b").sum().backward()
+    model(x, "c").sum().backward()
+    found = {name: p.grad.flatten().tolist() for name, p in model.module.named_parameters()}
+    assert found == {"a.weight": [0.5, 0.5], "b.weight": [1.0, 1.0], "c.weight": [1.5, 1.5]}, found
+    model.zero_grad()
+    model(x, "c").sum().backward()
+    assert model.module.a.weight.grad is None
+
+
+@check
+def sparse_sums() -> None:
+    x: Any = fb.sparse_coo_tensor([[0, RANK + 1, 0]], fb.ones(3, 2) * (RANK + 1), (4, 2))
+    dist.all_reduce(x)
+    assert x.is_coalesced() and x.to_dense().tolist() == [[6.0, 6.0], [1.0, 1.0], [2.0, 2.0], [0.0, 0.0]]
+    nothing: Any = fb.zeros(4, 2).to_sparse(1) if RANK else x
+    work: Any = dist.all_reduce(nothing, async_op=True)
+    assert work.wait() and nothing.to_dense().tolist()[:2] == [[6.0, 6.0], [1.0, 1.0]]
+    refused(RuntimeError, "only works with ReduceOp.SUM", lambda: dist.all_reduce(x, ReduceOp.MAX))
+    for unused in (False, True):
+        alone: Any = nn.Sequential(nn.Embedding(5, 2, sparse=True), nn.Linear(2, 1))
+        model: Any = nn.parallel.DistributedDataParallel(alone, find_unused_parameters=unused)
+        wanted = []
+        for rank in range(WORLD):
+            alone.zero_grad()
+            alone(fb.tensor([rank, 2, 2])).sum().backward()
+            wanted.append([p.grad.to_dense() for p in alone.parameters()])
+        model.zero_grad()
+        model(fb.tensor([RANK, 2, 2])).sum().backward()
+        assert alone[0].weight.grad.is_sparse
+        for p, each in zip(alone.parameters(), zip(*wanted, strict=True), strict=True):
+            fb.testing.assert_close(p.grad.to_dense(), sum(each) / WORLD)
+
+
+@check
+def a_monitored_barrier_names_who_does_something_else() -> None:
+    dist.barrier()
+    if RANK == 0:
+        refused(RuntimeError, "Rank 1 failed to pass monitoredBarrier", dist.monitored_barrier)
+    else:
+        refused(RuntimeError, "Rank 0 is running collective: monitored_barrier()", dist.barrier)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        dist.monitored_barrier(timeout=60.0)
+    assert "assuming it represents seconds" in str(said[0].message)
+    for call in (dist.monitored_barrier, dist.new_group):
+        refused(TypeError, "Expected timeout argument to be of type datetime.timedelta, got 5", lambda: call(timeout=5))  # noqa: B023
 
 
 if __name__ == "__main__":

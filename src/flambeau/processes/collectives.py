@@ -18,9 +18,10 @@ from ..core.array import dtypes
 from ..core.tensor.tensor import Tensor
 from .errors import DistBackendError
 from .exchange import Absent, Pending
-from .groups import ReduceOp, chosen, default_group, get_group_rank
+from .groups import ReduceOp, chosen, default_group, get_group_rank, limit_of
 from .patterns import ALL_GATHER, ALL_REDUCE, ALL_TO_ALL, BROADCAST, REDUCE_SCATTER, SCATTER
 from .running import operator_of, outside, run, seen, shaped, together, untraced, write
+from .sparse_sums import all_reduce_sparse
 from .work import Future, Work, several
 
 _BITWISE = (ReduceOp.BAND, ReduceOp.BOR, ReduceOp.BXOR)
@@ -127,7 +128,9 @@ def all_reduce(tensor: Any, op: Any = ReduceOp.SUM, group: Any = None, async_op:
     """The sum (or `op`) over all ranks, written into the tensor."""
     if outside(group, "all_reduce"):
         return None
-    reduction = _whole(_tensor(tensor, "tensor"), op, "all_reduce")
+    if _tensor(tensor, "tensor").is_sparse:
+        return all_reduce_sparse(chosen(group), tensor, op, async_op)
+    reduction = _whole(tensor, op, "all_reduce")
     group, value = chosen(group), tensor._array
     put = functools.partial(write, tensor)
     return together(
@@ -449,12 +452,16 @@ def barrier(group: Any = None, async_op: bool = False, device_ids: Any = None, t
 
 
 def monitored_barrier(group: Any = None, timeout: Any = None, wait_all_ranks: bool = False) -> None:
-    """`barrier`, which names ranks that do not come: RuntimeError."""
+    """`barrier`, which names ranks that do not come, or do something else: RuntimeError."""
     if outside(group, "monitored_barrier"):
         return
     untraced("monitored_barrier")
     exchange = chosen(group).exchange
-    limit = exchange.timeout if timeout is None else timeout.total_seconds()
+    if isinstance(timeout, float):
+        text = f"Please specify timeout arg as a timedelta. Converting current value of {timeout} assuming it represents seconds"
+        warnings.warn(text, UserWarning, stacklevel=2)
+        timeout = timedelta(seconds=timeout)
+    limit = limit_of(timeout, exchange.timeout)
     try:
         run(
             exchange,
@@ -470,7 +477,12 @@ def monitored_barrier(group: Any = None, timeout: Any = None, wait_all_ranks: bo
         named = error.ranks if wait_all_ranks else error.ranks[:1]
         raise DistBackendError(
             f"[Rank {exchange.rank}]: Rank{many} {', '.join(map(str, named))} failed to pass monitoredBarrier in {int(limit * 1000)} ms"
+            f"\n Original exception: \n{error if limit else _at_once(exchange)}"
         ) from error
+
+
+def _at_once(exchange: Any) -> str:
+    return f"Rank {exchange.rank} timed out in monitoredBarrier after 0 ms.\nNo ranks successfully processed in monitoredBarrier."
 
 
 _breaks = 0

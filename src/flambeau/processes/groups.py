@@ -264,6 +264,15 @@ def destroy_process_group(group: Any = None) -> None:
         raise ValueError("Invalid process group specified")
 
 
+def limit_of(timeout: Any, usual: float) -> float:
+    """The seconds of a timeout; the usual ones for None. TypeError for what is no timedelta."""
+    if timeout is None:
+        return usual
+    if not isinstance(timeout, timedelta):
+        raise TypeError(f"Expected timeout argument to be of type datetime.timedelta, got {timeout}")
+    return timeout.total_seconds()
+
+
 def _checked(ranks: Any, world: ProcessGroup, sort: bool) -> list[int]:
     if ranks is None:
         return list(range(world.size()))
@@ -302,7 +311,7 @@ def new_group(
         _count += 1
     if world.rank() not in members:
         return GroupMember.NON_GROUP_MEMBER
-    limit = timeout.total_seconds() if timeout is not None else world.exchange.timeout
+    limit = limit_of(timeout, world.exchange.timeout)
     link: Link | None = world.exchange.link if len(members) > 1 else None
     store = None if world.store is None else PrefixStore(f"group {name}", world.store)
     exchange = Exchange(link, name, tuple(members), world.rank(), limit)
