@@ -356,6 +356,30 @@ def sparse_sums() -> None:
 
 
 @check
+def parts_of_a_group() -> None:
+    group: Any = dist.new_group([1, 0])
+    for size, parts in ((1, [[0], [1]]), (2, [[0, 1]])):
+        own, made = dist.new_subgroups(size, group=group)
+        assert own.ranks == tuple(next(part for part in parts if RANK in part)) and len(made) == len(parts)
+        x = fb.tensor([1.0 + RANK])
+        dist.all_reduce(x, group=own)
+        assert x.item() == (3.0 if size == 2 else 1.0 + RANK)
+    alone = dist.new_group([0])
+    if RANK == 0:
+        own, _ = dist.new_subgroups(1, group=alone)
+        assert own.ranks == (0,)
+    else:
+        refused(ValueError, "this process is not in the group", lambda: dist.new_subgroups(1, group=alone))
+    whole = fb.zeros(WORLD)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        dist._all_gather_base(whole, fb.ones(1) * RANK)
+    assert whole.tolist() == [0.0, 1.0] and "Please use `torch.distributed.all_gather_single` instead" in str(
+        said[0].message
+    )
+
+
+@check
 def a_monitored_barrier_names_who_does_something_else() -> None:
     dist.barrier()
     if RANK == 0:

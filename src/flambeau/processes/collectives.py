@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core.array import dtypes
+from ..core.dispatch.messages import message
 from ..core.tensor.tensor import Tensor
 from .errors import DistBackendError
 from .exchange import Absent, Pending
@@ -98,14 +99,14 @@ def _sizes(tensor: Tensor) -> str:
     return ", ".join(map(str, tensor.shape))
 
 
-def _renamed(old: str, function: Callable[..., Any]) -> Callable[..., Any]:
+def _renamed(old: str, function: Callable[..., Any], said: str = "") -> Callable[..., Any]:
     new = function.__name__
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         where = "torch.distributed"
         text = f"`{where}.{old}` is deprecated. Please use `{where}.{new}` instead."
-        warnings.warn(text, FutureWarning, stacklevel=2)
+        warnings.warn(message(said, old=old, new=new) if said else text, FutureWarning, stacklevel=2)
         return function(*args, **kwargs)
 
     call.__name__ = call.__qualname__ = old
@@ -351,6 +352,10 @@ def reduce_scatter_single(
 reduce_scatter_tensor: Callable[..., Any] = _renamed("reduce_scatter_tensor", reduce_scatter_single)
 
 
+_all_gather_base: Callable[..., Any] = _renamed("_all_gather_base", all_gather_single, "private_collective")
+_reduce_scatter_base: Callable[..., Any] = _renamed("_reduce_scatter_base", reduce_scatter_single, "private_collective")
+
+
 def _exchanged(
     group: Any,
     flat: Any,
@@ -458,8 +463,7 @@ def monitored_barrier(group: Any = None, timeout: Any = None, wait_all_ranks: bo
     untraced("monitored_barrier")
     exchange = chosen(group).exchange
     if isinstance(timeout, float):
-        text = f"Please specify timeout arg as a timedelta. Converting current value of {timeout} assuming it represents seconds"
-        warnings.warn(text, UserWarning, stacklevel=2)
+        warnings.warn(message("timeout_as_float", timeout=timeout), UserWarning, stacklevel=2)
         timeout = timedelta(seconds=timeout)
     limit = limit_of(timeout, exchange.timeout)
     try:
@@ -473,12 +477,13 @@ def monitored_barrier(group: Any = None, timeout: Any = None, wait_all_ranks: bo
             False,
         )
     except Absent as error:
+        cause = f"\n Original exception: \n{error if limit else _at_once(exchange)}"
         many = "s" if len(error.ranks) > 1 and wait_all_ranks else ""
         named = error.ranks if wait_all_ranks else error.ranks[:1]
-        raise DistBackendError(
-            f"[Rank {exchange.rank}]: Rank{many} {', '.join(map(str, named))} failed to pass monitoredBarrier in {int(limit * 1000)} ms"
-            f"\n Original exception: \n{error if limit else _at_once(exchange)}"
-        ) from error
+        text = f"Rank{many} {', '.join(map(str, named))} failed to pass monitoredBarrier in {int(limit * 1000)} ms"
+        if exchange.me:
+            text = message("monitored_barrier_of_others", rank=exchange.rank) + f" ({text})"
+        raise DistBackendError(f"[Rank {exchange.rank}]: {text}{cause}") from error
 
 
 def _at_once(exchange: Any) -> str:

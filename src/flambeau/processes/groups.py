@@ -195,6 +195,10 @@ def is_member(given: Any) -> bool:
     return given is not GroupMember.NON_GROUP_MEMBER
 
 
+def _rank_not_in_group(group: Any) -> bool:
+    return not is_member(group)
+
+
 def is_initialized() -> bool:
     """Whether `init_process_group` was called."""
     _note_groups()
@@ -325,8 +329,14 @@ def new_subgroups(
     group_size: int | None = None, group: Any = None, timeout: Any = None, backend: Any = None, pg_options: Any = None,
     group_desc: Any = None,
 ) -> tuple[Any, list[Any]]:  # fmt: skip
-    """Parts of `group_size` ranks each, one after the other: (this process's part, all parts)."""
-    world = default_group()
+    """Parts of `group_size` ranks each, one after the other: (this process's part, all parts). With `group` they are parts of that
+    group, whose members alone call this.
+    """
+    if not is_member(group):
+        raise ValueError(
+            "new_subgroups(group=...): this process is not in the group; only its members make parts of it"
+        )
+    world = chosen(group)
     size = world.size() if group_size is None else group_size
     if size <= 0:
         raise ValueError(f"The arg 'group_size' ({size}) must be positive")
@@ -334,8 +344,8 @@ def new_subgroups(
         raise ValueError(f"The arg 'group_size' ({size}) must not exceed the world size ({world.size()})")
     if world.size() % size:
         raise ValueError(f"The world size ({world.size()}) must be divisible by 'group_size={size}'")
-    parts = [list(range(start, start + size)) for start in range(0, world.size(), size)]
-    return new_subgroups_by_enumeration(parts, timeout, backend, pg_options, group_desc)
+    parts = [list(world.ranks[start : start + size]) for start in range(0, world.size(), size)]
+    return _parts(parts, world is not default_group(), timeout, backend, pg_options, group_desc)
 
 
 @changes_setting
@@ -349,7 +359,13 @@ def new_subgroups_by_enumeration(
     seen = [rank for ranks in ranks_per_subgroup_list for rank in ranks]
     if len(set(seen)) != len(seen):
         raise ValueError("a rank is in more than one of the subgroups")
-    made = [new_group(ranks, timeout, backend, pg_options, group_desc=group_desc) for ranks in ranks_per_subgroup_list]
+    return _parts(ranks_per_subgroup_list, False, timeout, backend, pg_options, group_desc)
+
+
+def _parts(lists: Sequence[Sequence[int]], alone: bool, *options: Any) -> tuple[Any, list[Any]]:
+    """`alone`: others than these ranks do not call this, so that members name their group by themselves."""
+    timeout, backend, pg_options, desc = options
+    made = [new_group(ranks, timeout, backend, pg_options, alone, group_desc=desc) for ranks in lists]
     return next((part for part in made if is_member(part)), None), made
 
 
