@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 import sys
 import warnings
@@ -353,6 +354,42 @@ def sparse_sums() -> None:
         assert alone[0].weight.grad.is_sparse
         for p, each in zip(alone.parameters(), zip(*wanted, strict=True), strict=True):
             fb.testing.assert_close(p.grad.to_dense(), sum(each) / WORLD)
+
+
+@check
+def copies_of_unequal_parts() -> None:
+    """They lie as what they are of, and nothing is sent for them."""
+    mesh = init_device_mesh("cpu", (WORLD,))
+    cut: Any = distribute_tensor(fb.arange(6.0).view(3, 2), mesh, [Shard(0)])
+    model = parallelize_module(nn.Linear(3, 3), mesh, ColwiseParallel())
+    with CommDebugMode() as sent:
+        made = [cut.clone(), copy.deepcopy(cut), copy.copy(cut), copy.deepcopy(nn.Parameter(cut))]
+        twin: Any = copy.deepcopy(nn.Sequential(model))
+    assert sent.get_total_counts() == 0
+    for each in made:
+        assert each.placements == (Shard(0),) and each.to_local().tolist() == cut.to_local().tolist()
+    before = model.weight.to_local().tolist()
+    assert twin[0].weight.placements == (Shard(0),) and twin[0].weight.to_local().tolist() == before
+    optimizer = fb.optim.SGD(model.parameters(), lr=0.5)
+    model(fb.ones(1, 3)).sum().backward()
+    optimizer.step()
+    cut.add_(1)
+    assert model.weight.to_local().tolist() != before == twin[0].weight.to_local().tolist()
+    assert made[0].to_local().tolist() == made[1].to_local().tolist() == (cut - 1).to_local().tolist()
+
+
+@check
+def what_is_not_copied() -> None:
+    mesh, model = init_device_mesh("cpu", (WORLD,)), nn.Linear(4, 4)
+    assert copy.deepcopy(mesh) == mesh
+    for call in (copy.copy, copy.deepcopy, pickle.dumps):
+        refused(TypeError, "cannot pickle", lambda: call(dist.group.WORLD))  # noqa: B023
+    refused(TypeError, "cannot pickle a DeviceMesh", lambda: pickle.dumps(mesh))
+    fully_shard(model)
+    refused(AssertionError, "FSDP does not support deepcopy", lambda: copy.deepcopy(nn.Sequential(model)))
+    averaged: Any = copy.deepcopy(nn.parallel.DistributedDataParallel(nn.Linear(2, 2)))
+    averaged(fb.ones(1, 2) * (RANK + 1)).sum().backward()
+    assert averaged.module.weight.grad.tolist() == [[1.5, 1.5]] * 2
 
 
 @check

@@ -1,6 +1,5 @@
 """The groups and collectives by the path that PyTorch's own module has."""
 
-
 from ..processes import groups
 from ..processes.collectives import *  # noqa: F403
 from ..processes.collectives import _all_gather_base as _all_gather_base

@@ -92,6 +92,11 @@ class ProcessGroup:
         """The members, as numbers of the default group."""
         return self.exchange.ranks
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError(
+            "cannot pickle 'torch._C._distributed_c10d.ProcessGroup' object"
+        )  # as PyTorch says it, of copies, too
+
     def rank(self) -> int:
         """This process's number in the group."""
         return self.exchange.me
