@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 import sys
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import mesh_program
@@ -13,7 +16,7 @@ from mesh_program import RANK, STEPS, WORLD, _losses, _made, _sharded, check, re
 import flambeau as fb
 import flambeau.distributed as dist
 from flambeau import nn
-from flambeau.distributed import init_device_mesh
+from flambeau.distributed import ReduceOp, init_device_mesh
 from flambeau.distributed.algorithms.ddp_comm_hooks import default_hooks, powerSGD_hook
 from flambeau.distributed.fsdp import fully_shard
 from flambeau.distributed.optim import ZeroRedundancyOptimizer
@@ -233,6 +236,199 @@ def device_ids_on_a_cpu() -> None:
     assert nn.parallel.DistributedDataParallel(nn.Linear(2, 2), device_ids=[]).device_ids == []
     shared = ZeroRedundancyOptimizer(nn.Linear(2, 2).parameters(), fb.optim.Adam, lr=0.1)
     assert isinstance(shared.optim, fb.optim.Adam)
+
+
+# What PyTorch's profiler shows of each with gloo: names, and the shapes of what goes in (of rank 0, of rank 1 where it differs)
+def _profiled() -> dict[str, tuple[Callable[[], Any], str, Any]]:
+    t = lambda: fb.ones(2, 3)  # noqa: E731
+    two = lambda: [t() for _ in range(WORLD)]  # noqa: E731
+    all_two = [[2, 3]] * WORLD
+    cplx = lambda: fb.ones(2, dtype=fb.complex64)  # noqa: E731
+    return {
+        "all_reduce": (lambda: dist.all_reduce(t()), "all_reduce", [[2, 3]]),
+        "complex": (lambda: dist.all_reduce(cplx()), "all_reduce", [[2, 2]]),
+        "begun": (lambda: dist.all_reduce(t(), async_op=True).wait(), "all_reduce", [[2, 3]]),
+        "broadcast": (lambda: dist.broadcast(t(), 0), "broadcast", [[2, 3]]),
+        "reduce": (lambda: dist.reduce(t(), 0), "reduce", [[2, 3]]),
+        "all_gather": (lambda: dist.all_gather(two(), t()), "all_gather", [[2, 3]]),
+        "gather": (lambda: dist.gather(t(), two() if RANK == 0 else None), "gather", [[2, 3]]),
+        "scatter": (lambda: dist.scatter(t(), two() if RANK == 0 else None), "scatter", all_two if RANK == 0 else []),
+        "all_to_all": (lambda: dist.all_to_all(two(), two()), "all_to_all", all_two),
+        "all_to_all_single": (lambda: dist.all_to_all_single(fb.ones(4, 3), fb.ones(4, 3)), "all_to_all", [[4, 3]]),
+        "barrier": (lambda: dist.barrier(), "barrier", []),
+        "coalesced": (lambda: dist.all_reduce_coalesced([t(), t()]), "all_reduce", [[2, 3], [2, 3]]),
+        "message": (
+            lambda: dist.send(t(), 1) if RANK == 0 else dist.recv(t(), 0), "send" if RANK == 0 else "recv", [[2, 3]]
+        ),
+        "from any": (
+            lambda: dist.send(t(), 1) if RANK == 0 else dist.recv(t()), "send" if RANK == 0 else "recvAnySource", [[2, 3]]
+        ),
+    }  # fmt: skip
+
+
+@check
+def collectives_in_profiles() -> None:
+    for case, (call, name, shapes) in _profiled().items():
+        with fb.autograd.profiler.profile(record_shapes=True) as profile:
+            call()
+        found = [e for e in profile.function_events if e.name.startswith("gloo:")]
+        assert [(e.name, e.input_shapes, e.is_async) for e in found] == [(f"gloo:{name}", shapes, True)], (case, found)
+
+
+@check
+def methods_of_groups() -> None:
+    group: Any = dist.group.WORLD
+    x, ones = lambda: fb.tensor([RANK + 1.0, 2.0]), lambda: [fb.ones(2) for _ in range(WORLD)]
+    options: Any = dist.AllreduceOptions()
+    options.reduceOp = ReduceOp.MAX
+    wanted = {
+        "sum": (group.allreduce([x()]), [[3.0, 4.0]]),
+        "of one": (group.allreduce(x(), ReduceOp.MAX), [[2.0, 2.0]]),
+        "options": (group.allreduce([x()], opts=options), [[2.0, 2.0]]),
+        "coalesced": (group.allreduce_coalesced([x(), fb.ones(2)]), [[3.0, 4.0], [2.0, 2.0]]),
+        "broadcast": (group.broadcast(x(), 1), [[2.0, 2.0]]),
+        "reduce": (group.reduce([x()]), [[3.0, 4.0] if RANK == 0 else [1.0 + RANK, 2.0]]),
+        "allgather": (group.allgather([ones()], [x()]), [[1.0, 2.0], [2.0, 2.0]]),
+        "base": (group._allgather_base(fb.ones(4), x()), [[1.0, 2.0, 2.0, 2.0]]),
+        "gather": (group.gather([ones()] if RANK == 0 else [], [x()]), [[1.0, 2.0], [2.0, 2.0]] if RANK == 0 else []),
+        "scatter": (group.scatter(fb.zeros(2), [x(), x()] if RANK == 1 else [], 1), [[2.0, 2.0]]),
+        "reduce_scatter": (group.reduce_scatter([fb.ones(2)], [[x(), fb.ones(2)]]), [[3.0, 4.0] if RANK == 0 else [2.0, 2.0]]),
+        "alltoall": (group.alltoall(ones(), [x(), fb.zeros(2)]), [[1.0, 2.0], [2.0, 2.0]] if RANK == 0 else [[0.0, 0.0]] * 2),
+        "alltoall_base": (group.alltoall_base(fb.zeros(2), x(), [], []), [[1.0, 2.0] if RANK == 0 else [2.0, 2.0]]),
+        "barrier": (group.barrier(), []),
+        "message": (group.send([x()], 1, 3) if RANK == 0 else group.recv([fb.zeros(2)], 0, 3), [[1.0, 2.0]]),
+    }  # fmt: skip
+    for case, (work, values) in wanted.items():
+        assert work.wait() and [r.tolist() for r in work.result()] == values, (case, work.result())
+    assert group.allreduce([x()]).get_future().then(lambda f: f.value()[0] / 2).wait().tolist() == [1.5, 2.0]
+    begun: Any = dist.all_reduce_coalesced([x(), x()], async_op=True)
+    assert [r.tolist() for r in begun.wait()] == [[3.0, 4.0]] * 2
+    refused(ValueError, "give one tensor, not 2", lambda: group.allreduce([x(), x()]))
+
+
+class _Chosen(nn.Module):
+    """The sum of what those layers give that a call names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = (nn.Linear(2, 1, bias=False) for _ in range(3))
+
+    def forward(self, x: Any, names: str) -> Any:
+        return sum(getattr(self, name)(x) for name in names)
+
+
+@check
+def gradients_kept_from_passes_without_sync() -> None:
+    """What one rank alone has used in `no_sync` is averaged with the next pass."""
+    model: Any = nn.parallel.DistributedDataParallel(_Chosen(), find_unused_parameters=True)
+    x = fb.ones(1, 2) * (RANK + 1)
+    with model.no_sync():
+        model(x, "a" if RANK == 0 else "b").sum().backward()
+    model(x, "c").sum().backward()
+    found = {name: p.grad.flatten().tolist() for name, p in model.module.named_parameters()}
+    assert found == {"a.weight": [0.5, 0.5], "b.weight": [1.0, 1.0], "c.weight": [1.5, 1.5]}, found
+    model.zero_grad()
+    model(x, "c").sum().backward()
+    assert model.module.a.weight.grad is None
+
+
+@check
+def sparse_sums() -> None:
+    x: Any = fb.sparse_coo_tensor([[0, RANK + 1, 0]], fb.ones(3, 2) * (RANK + 1), (4, 2))
+    dist.all_reduce(x)
+    assert x.is_coalesced() and x.to_dense().tolist() == [[6.0, 6.0], [1.0, 1.0], [2.0, 2.0], [0.0, 0.0]]
+    nothing: Any = fb.zeros(4, 2).to_sparse(1) if RANK else x
+    work: Any = dist.all_reduce(nothing, async_op=True)
+    assert work.wait() and nothing.to_dense().tolist()[:2] == [[6.0, 6.0], [1.0, 1.0]]
+    refused(RuntimeError, "only works with ReduceOp.SUM", lambda: dist.all_reduce(x, ReduceOp.MAX))
+    for unused in (False, True):
+        alone: Any = nn.Sequential(nn.Embedding(5, 2, sparse=True), nn.Linear(2, 1))
+        model: Any = nn.parallel.DistributedDataParallel(alone, find_unused_parameters=unused)
+        wanted = []
+        for rank in range(WORLD):
+            alone.zero_grad()
+            alone(fb.tensor([rank, 2, 2])).sum().backward()
+            wanted.append([p.grad.to_dense() for p in alone.parameters()])
+        model.zero_grad()
+        model(fb.tensor([RANK, 2, 2])).sum().backward()
+        assert alone[0].weight.grad.is_sparse
+        for p, each in zip(alone.parameters(), zip(*wanted, strict=True), strict=True):
+            fb.testing.assert_close(p.grad.to_dense(), sum(each) / WORLD)
+
+
+@check
+def copies_of_unequal_parts() -> None:
+    """They lie as what they are of, and nothing is sent for them."""
+    mesh = init_device_mesh("cpu", (WORLD,))
+    cut: Any = distribute_tensor(fb.arange(6.0).view(3, 2), mesh, [Shard(0)])
+    model = parallelize_module(nn.Linear(3, 3), mesh, ColwiseParallel())
+    with CommDebugMode() as sent:
+        made = [cut.clone(), copy.deepcopy(cut), copy.copy(cut), copy.deepcopy(nn.Parameter(cut))]
+        twin: Any = copy.deepcopy(nn.Sequential(model))
+    assert sent.get_total_counts() == 0
+    for each in made:
+        assert each.placements == (Shard(0),) and each.to_local().tolist() == cut.to_local().tolist()
+    before = model.weight.to_local().tolist()
+    assert twin[0].weight.placements == (Shard(0),) and twin[0].weight.to_local().tolist() == before
+    optimizer = fb.optim.SGD(model.parameters(), lr=0.5)
+    model(fb.ones(1, 3)).sum().backward()
+    optimizer.step()
+    cut.add_(1)
+    assert model.weight.to_local().tolist() != before == twin[0].weight.to_local().tolist()
+    assert made[0].to_local().tolist() == made[1].to_local().tolist() == (cut - 1).to_local().tolist()
+
+
+@check
+def what_is_not_copied() -> None:
+    mesh, model = init_device_mesh("cpu", (WORLD,)), nn.Linear(4, 4)
+    assert copy.deepcopy(mesh) == mesh
+    for call in (copy.copy, copy.deepcopy, pickle.dumps):
+        refused(TypeError, "cannot pickle", lambda: call(dist.group.WORLD))  # noqa: B023
+    refused(TypeError, "cannot pickle a DeviceMesh", lambda: pickle.dumps(mesh))
+    fully_shard(model)
+    refused(AssertionError, "FSDP does not support deepcopy", lambda: copy.deepcopy(nn.Sequential(model)))
+    averaged: Any = copy.deepcopy(nn.parallel.DistributedDataParallel(nn.Linear(2, 2)))
+    averaged(fb.ones(1, 2) * (RANK + 1)).sum().backward()
+    assert averaged.module.weight.grad.tolist() == [[1.5, 1.5]] * 2
+
+
+@check
+def parts_of_a_group() -> None:
+    group: Any = dist.new_group([1, 0])
+    for size, parts in ((1, [[0], [1]]), (2, [[0, 1]])):
+        own, made = dist.new_subgroups(size, group=group)
+        assert own.ranks == tuple(next(part for part in parts if RANK in part)) and len(made) == len(parts)
+        x = fb.tensor([1.0 + RANK])
+        dist.all_reduce(x, group=own)
+        assert x.item() == (3.0 if size == 2 else 1.0 + RANK)
+    alone = dist.new_group([0])
+    if RANK == 0:
+        own, _ = dist.new_subgroups(1, group=alone)
+        assert own.ranks == (0,)
+    else:
+        refused(ValueError, "this process is not in the group", lambda: dist.new_subgroups(1, group=alone))
+    whole = fb.zeros(WORLD)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        dist._all_gather_base(whole, fb.ones(1) * RANK)
+    assert whole.tolist() == [0.0, 1.0] and "Please use `torch.distributed.all_gather_single` instead" in str(
+        said[0].message
+    )
+
+
+@check
+def a_monitored_barrier_names_who_does_something_else() -> None:
+    dist.barrier()
+    if RANK == 0:
+        refused(RuntimeError, "Rank 1 failed to pass monitoredBarrier", dist.monitored_barrier)
+    else:
+        refused(RuntimeError, "Rank 0 is running collective: monitored_barrier()", dist.barrier)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        dist.monitored_barrier(timeout=60.0)
+    assert "assuming it represents seconds" in str(said[0].message)
+    for call in (dist.monitored_barrier, dist.new_group):
+        refused(TypeError, "Expected timeout argument to be of type datetime.timedelta, got 5", lambda: call(timeout=5))  # noqa: B023
 
 
 if __name__ == "__main__":

@@ -157,10 +157,10 @@ class Recorder:
             name = f"CompiledFunction: {getattr(call.function, '__qualname__', type(call.function).__name__)}"
         else:
             name = name_of_call(op, call)
-        about: dict[str, Any] = {}
+        about: dict[str, Any] = {"is_async": getattr(call, "shown_async", False)}
         if self.shapes:
             described = [_described(value) for value in (*args, *kwargs.values())]
-            about = {"input_shapes": [s for s, _ in described], "input_dtypes": [t for _, t in described]}
+            about.update(input_shapes=[s for s, _ in described], input_dtypes=[t for _, t in described])
         last = self.open[-1] if self.open else None
         if op is not None and last is not None and last.name == name and last.composite:
             event, last.composite = last, False  # a function around the operator of its name: one event

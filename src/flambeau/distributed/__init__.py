@@ -6,10 +6,15 @@ import pkgutil
 from typing import TYPE_CHECKING, Any
 
 from ..core.dispatch.help import explain_namespace as _explain_namespace
+from ..processes import group_methods as _group_methods
 from ..processes.buckets import GradBucket as GradBucket
 from ..processes.collectives import *
+from ..processes.collectives import _all_gather_base as _all_gather_base
+from ..processes.collectives import _coalescing_manager as _coalescing_manager
+from ..processes.collectives import _reduce_scatter_base as _reduce_scatter_base
 from ..processes.errors import *
 from ..processes.groups import *
+from ..processes.groups import _rank_not_in_group as _rank_not_in_group
 from ..processes.objects import *
 from ..processes.options import *
 from ..processes.point_to_point import *

@@ -82,6 +82,17 @@ class DeviceMesh:
         """Whether it is one of processes."""
         return self._devices is None
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> DeviceMesh:
+        return self  # the copy of a model lies on the same devices
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "cannot pickle a DeviceMesh: its groups belong to the processes that made it. Make one with init_device_mesh where it is read"
+        )
+
+    def __copy__(self) -> DeviceMesh:
+        return self
+
     def _sides(self) -> list[Any]:
         """This process's group along each side. All processes make all groups, in the same order."""
         made: list[Any] = []

@@ -1,10 +1,12 @@
 """The groups and collectives by the path that PyTorch's own module has."""
 
-from typing import Any
-
 from ..processes import groups
 from ..processes.collectives import *  # noqa: F403
+from ..processes.collectives import _all_gather_base as _all_gather_base
+from ..processes.collectives import _coalescing_manager as _coalescing_manager
+from ..processes.collectives import _reduce_scatter_base as _reduce_scatter_base
 from ..processes.groups import *  # noqa: F403
+from ..processes.groups import _rank_not_in_group as _rank_not_in_group
 from ..processes.objects import *  # noqa: F403
 from ..processes.point_to_point import *  # noqa: F403
 from ..processes.stores import Store
@@ -21,7 +23,3 @@ def _get_default_store() -> Store:
     if store is None:
         raise ValueError("the default process group has no store")
     return store
-
-
-def _rank_not_in_group(group: Any) -> bool:
-    return not groups.is_member(group)

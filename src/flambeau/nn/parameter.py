@@ -8,10 +8,11 @@ from typing import Any, Self
 import numpy as np
 
 from ..core.array import devices, dtypes
+from ..core.context.grad_mode import state as grad_state
 from ..core.context.overrides import disabled, never_asked, no_subclasses
 from ..core.dispatch.help import explain_namespace as _explain
 from ..core.tensor.copying import reduced
-from ..core.tensor.storage import Storage
+from ..core.tensor.storage import Storage, copy_of_parts
 from ..core.tensor.tensor import Tensor, blank, from_host, wrap
 
 __all__ = ["Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter", "is_lazy"]
@@ -70,7 +71,9 @@ class Parameter(Tensor, metaclass=_OwnedMeta):
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         made = memo.get(id(self))
         if made is None:
-            made = memo[id(self)] = type(self)(wrap(self._array), self.requires_grad)
+            held = None if self._view is not None or grad_state.trace is not None else copy_of_parts(self._storage)
+            values = wrap(self._array) if held is None else blank(Tensor, held)
+            made = memo[id(self)] = type(self)(values, self.requires_grad)
         return made
 
     def __repr__(self) -> str:

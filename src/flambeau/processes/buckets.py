@@ -54,14 +54,18 @@ class GradBucket:
 
 
 def parts(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
-    """Views of a flat tensor in the shapes of others."""
+    """Views of a flat tensor in the shapes of others. A sparse one stands for one gradient, as it is."""
+    if flat.is_sparse:
+        return [flat]
     pieces = flat.split([tensor.numel() for tensor in like])
     return [piece.view(tensor.shape) for piece, tensor in zip(pieces, like, strict=True)]
 
 
 def flattened(tensors: Sequence[Tensor]) -> Tensor:
-    """One flat tensor of the values of all."""
+    """One flat tensor of the values of all; a sparse one comes alone, and stays as it is."""
     with no_grad():
+        if tensors[0].is_sparse:
+            return tensors[0].detach().clone()
         return cat([tensor.detach().reshape(-1) for tensor in tensors])
 
 
@@ -84,21 +88,25 @@ class Averaging:
     """Hooks on parameters that average what backward passes leave in `.grad`, as long as `active()`."""
 
     def __init__(
-        self, names: list[str], parameters: list[Tensor], group: Any, cap: int, unused: bool, active: Callable[[], bool]
-    ):
+        self, names: list[str], parameters: list[Tensor], group: Any, cap: int, unused: bool, active: Callable[[], bool],
+        sparse: Sequence[Tensor] = (),
+    ):  # fmt: skip
         self.group = group
         self.unused = unused
         self.active = active
         self.names: dict[int, str] = {id(p): name for name, p in zip(names, parameters, strict=True)}
-        backwards = list(reversed(parameters))  # gradients come in about this order
+        self.sparse: set[int] = {id(p) for p in sparse}  # whose gradients are sparse tensors
+        backwards = [p for p in reversed(parameters) if id(p) not in self.sparse]  # gradients come in about this order
         first = by_dtype(backwards, min(_FIRST, cap))[:1]
-        rest = [p for p in backwards if not any(p is q for q in first[0])]
-        self.buckets: list[list[Tensor]] = first + by_dtype(rest, cap)
+        rest = [p for p in backwards if not any(p is q for bucket in first for q in bucket)]
+        alone = [[p] for p in reversed(parameters) if id(p) in self.sparse]
+        self.buckets: list[list[Tensor]] = first + by_dtype(rest, cap) + alone
         self.place: dict[int, int] = {id(p): i for i, bucket in enumerate(self.buckets) for p in bucket}
         self.hook: Callable[[GradBucket], Any] | None = None
         self.unfinished: list[str] = []
         self.divisor: float = group.size()
         self._ready: set[int] = set()
+        self._kept: set[int] = set()  # which have got gradients in passes that were not averaged
         self._begun: list[tuple[GradBucket, Any]] = []
         for parameter in parameters:
             parameter.register_post_accumulate_grad_hook(self._arrived)
@@ -125,16 +133,23 @@ class Averaging:
             )
 
     def _settings(self) -> Any:
-        return self.hook, self.divisor, bool(self.unfinished)
+        return self.hook, self.divisor, self.unused, bool(self.unfinished)
 
     def _arrived(self, parameter: Tensor) -> None:
         if not self.active():
+            if self.unused:
+                self._note_kept(id(parameter))
             return
         if not self._ready:
             grad_state.run.callbacks.append(self._end)
         self._ready.add(id(parameter))
         if not self.unused:  # else all ranks first say which are used
             self._begin()
+
+    def _note_kept(self, key: int) -> None:
+        if grad_state.trace is not None:
+            untraced("find_unused_parameters")
+        self._kept.add(key)
 
     def _begin(self) -> None:
         """Begin the next buckets, in their order: all ranks have to have the same one."""
@@ -145,8 +160,7 @@ class Averaging:
             self._average(bucket)
 
     def _average(self, bucket: list[Tensor], absent: bool = False) -> None:
-        zeros = zeros_like
-        gradients = [zeros(p) if p.grad is None or absent else p.grad for p in bucket]
+        gradients = [self._nothing(p) if p.grad is None or absent else p.grad for p in bucket]
         made = GradBucket(len(self._begun), len(self._begun) + 1 == len(self.buckets), flattened(gradients), bucket)
         if self.hook is not None:
             self._begun.append((made, self.hook(made)))
@@ -154,6 +168,12 @@ class Averaging:
         with no_grad():
             flat = made.buffer().div_(self.divisor)
         self._begun.append((made, all_reduce(flat, group=self.group, async_op=True)))
+
+    def _nothing(self, parameter: Tensor) -> Tensor:
+        if id(parameter) not in self.sparse:
+            return zeros_like(parameter)
+        with no_grad():
+            return parameter.detach().new_zeros(parameter.shape).to_sparse(1)
 
     def _end(self) -> None:
         missing = [p for bucket in self.buckets for p in bucket if id(p) not in self._ready]
@@ -187,7 +207,9 @@ class Averaging:
     def _used(self) -> Any:
         """Which parameters any rank has a gradient for; None where all are known to have one."""
         untraced("find_unused_parameters")
-        found = from_host(np.array([key in self._ready for key in self.place], np.uint8))
+        kept = {id(p) for bucket in self.buckets for p in bucket if id(p) in self._kept and p.grad is not None}
+        known, self._kept = self._ready | kept, set()
+        found = from_host(np.array([key in known for key in self.place], np.uint8))
         all_reduce(found, ReduceOp.MAX, self.group)
         return dict(zip(self.place, found.tolist(), strict=True))
 

@@ -15,13 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core.array import dtypes
+from ..core.dispatch.messages import message
 from ..core.tensor.tensor import Tensor
 from .errors import DistBackendError
 from .exchange import Absent, Pending
-from .groups import ReduceOp, chosen, default_group, get_group_rank
+from .groups import ReduceOp, chosen, default_group, get_group_rank, limit_of
 from .patterns import ALL_GATHER, ALL_REDUCE, ALL_TO_ALL, BROADCAST, REDUCE_SCATTER, SCATTER
-from .running import operator_of, outside, run, shaped, together, untraced, write
-from .work import Work
+from .running import operator_of, outside, run, seen, shaped, together, untraced, write
+from .sparse_sums import all_reduce_sparse
+from .work import Future, Work, several
 
 _BITWISE = (ReduceOp.BAND, ReduceOp.BOR, ReduceOp.BXOR)
 
@@ -97,14 +99,14 @@ def _sizes(tensor: Tensor) -> str:
     return ", ".join(map(str, tensor.shape))
 
 
-def _renamed(old: str, function: Callable[..., Any]) -> Callable[..., Any]:
+def _renamed(old: str, function: Callable[..., Any], said: str = "") -> Callable[..., Any]:
     new = function.__name__
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         where = "torch.distributed"
         text = f"`{where}.{old}` is deprecated. Please use `{where}.{new}` instead."
-        warnings.warn(text, FutureWarning, stacklevel=2)
+        warnings.warn(message(said, old=old, new=new) if said else text, FutureWarning, stacklevel=2)
         return function(*args, **kwargs)
 
     call.__name__ = call.__qualname__ = old
@@ -127,7 +129,9 @@ def all_reduce(tensor: Any, op: Any = ReduceOp.SUM, group: Any = None, async_op:
     """The sum (or `op`) over all ranks, written into the tensor."""
     if outside(group, "all_reduce"):
         return None
-    reduction = _whole(_tensor(tensor, "tensor"), op, "all_reduce")
+    if _tensor(tensor, "tensor").is_sparse:
+        return all_reduce_sparse(chosen(group), tensor, op, async_op)
+    reduction = _whole(tensor, op, "all_reduce")
     group, value = chosen(group), tensor._array
     put = functools.partial(write, tensor)
     return together(
@@ -138,12 +142,17 @@ def all_reduce(tensor: Any, op: Any = ReduceOp.SUM, group: Any = None, async_op:
 
 def all_reduce_coalesced(
     tensors: Any, op: Any = ReduceOp.SUM, group: Any = None, async_op: bool = False
-) -> Work | None:
-    """`all_reduce` of each tensor."""
+) -> Future | None:
+    """`all_reduce` of each tensor. With `async_op` a Future of the list."""
     if outside(group, "all_reduce_coalesced"):
         return None
-    works = [all_reduce(tensor, op, group, async_op) for tensor in _tensors(tensors, "tensors")]
-    return works[-1] if works else None  # they end in the order in which they were begun
+    given = _tensors(tensors, "tensors")
+
+    def begin() -> Any:
+        return [all_reduce(tensor, op, group, async_op) for tensor in given]
+
+    works = seen(chosen(group), "all_reduce", given, begin)
+    return several(works, given).get_future() if async_op else None
 
 
 def reduce(
@@ -159,7 +168,7 @@ def reduce(
     put = functools.partial(write, tensor) if root == group.rank() else _ignored
     return together(
         group, ALL_REDUCE, value, shaped(value.shape, value.dtype), put, [tensor], async_op, reduction, "c10d::reduce_",
-        op=reduction, root=root, shape=list(value.shape),
+        [tensor], "reduce", op=reduction, root=root, shape=list(value.shape),
     )  # fmt: skip
 
 
@@ -182,13 +191,14 @@ def broadcast(
 
 
 def _gathered(
-    group: Any, tensor: Tensor, put: Callable[[Any], Any], targets: Any, async_op: bool, operator: str = "", **said: Any
-) -> Work | None:
+    group: Any, tensor: Tensor, put: Callable[[Any], Any], targets: Any, async_op: bool, operator: str = "",
+    event: str = "", **said: Any,
+) -> Work | None:  # fmt: skip
     value = tensor._array
     shape = (group.size(), *value.shape)
     return together(
-        group, ALL_GATHER, value, shaped(shape, value.dtype), put, targets, async_op, operator=operator, shape=list(value.shape),
-        **said,
+        group, ALL_GATHER, value, shaped(shape, value.dtype), put, targets, async_op, operator=operator, given=[tensor],
+        event=event, shape=list(value.shape), **said,
     )  # fmt: skip
 
 
@@ -231,12 +241,15 @@ all_gather_into_tensor: Callable[..., Any] = _renamed("all_gather_into_tensor", 
 
 def all_gather_coalesced(
     output_tensor_lists: Any, input_tensor_list: Any, group: Any = None, async_op: bool = False
-) -> Work | None:
-    """`all_gather` of each tensor."""
-    work = None
-    for index, tensor in enumerate(_tensors(input_tensor_list, "input_tensor_list")):
-        work = all_gather([row[index] for row in output_tensor_lists], tensor, group, async_op)
-    return work
+) -> Future | None:
+    """`all_gather` of each tensor. With `async_op` a Future of the lists."""
+    given = _tensors(input_tensor_list, "input_tensor_list")
+
+    def begin() -> Any:
+        return [all_gather([row[i] for row in output_tensor_lists], t, group, async_op) for i, t in enumerate(given)]
+
+    works = seen(chosen(group), "all_gather", given, begin)
+    return several(works, output_tensor_lists).get_future() if async_op else None
 
 
 def gather(
@@ -252,7 +265,7 @@ def gather(
     if root != group.rank():
         if gather_list:
             raise ValueError("Argument ``gather_list`` must NOT be specified on non-destination ranks.")
-        return _gathered(group, tensor, _ignored, [], async_op, "c10d::gather_", root=root)
+        return _gathered(group, tensor, _ignored, [], async_op, "c10d::gather_", "gather", root=root)
     if not gather_list:
         raise ValueError("Argument ``gather_list`` must be specified on destination rank.")
     targets = _tensors(gather_list, "gather_list")
@@ -262,7 +275,7 @@ def gather(
             "as size of the process group."
         )
     _fitting(targets, "gather", group.size(), tensor)
-    return _gathered(group, tensor, _rows(targets), targets, async_op, "c10d::gather_", root=root)
+    return _gathered(group, tensor, _rows(targets), targets, async_op, "c10d::gather_", "gather", root=root)
 
 
 def scatter(
@@ -275,7 +288,7 @@ def scatter(
     group = chosen(group)
     target = _tensor(tensor, "tensor")
     root = _root(group, src, group_src, "scatter")
-    value = None
+    value, given = None, []
     if root == group.rank():
         if not scatter_list:
             raise ValueError("Argument ``scatter_list`` must be specified on source rank.")
@@ -292,7 +305,8 @@ def scatter(
     held = target._array
     put = functools.partial(write, target)
     return together(
-        group, SCATTER, value, shaped(held.shape, held.dtype), put, [target], async_op, root, root=root, shape=list(held.shape)
+        group, SCATTER, value, shaped(held.shape, held.dtype), put, [target], async_op, root, given=given, root=root,
+        shape=list(held.shape),
     )  # fmt: skip
 
 
@@ -305,15 +319,17 @@ def reduce_scatter(
     group, target = chosen(group), _tensor(output, "output")
     given = _tensors(input_list, "input_list")
     _fitting(given, "reduce_scatter", group.size(), target, "input tensor list at index 0")
-    return _scattered(group, target, _stacked(given), op, async_op, "c10d::reduce_scatter_")
+    return _scattered(group, target, _stacked(given), given, op, async_op, "c10d::reduce_scatter_")
 
 
-def _scattered(group: Any, target: Tensor, stack: Any, op: Any, async_op: bool, operator: str = "") -> Work | None:
+def _scattered(
+    group: Any, target: Tensor, stack: Any, given: list[Tensor], op: Any, async_op: bool, operator: str = ""
+) -> Work | None:
     reduction = _whole(target, op, "reduce_scatter")
     put = functools.partial(write, target)
     return together(
         group, REDUCE_SCATTER, stack, shaped(target.shape, stack.dtype), put, [target], async_op, reduction, operator,
-        op=reduction, shape=list(stack.shape),
+        given, op=reduction, shape=list(stack.shape),
     )  # fmt: skip
 
 
@@ -330,10 +346,14 @@ def reduce_scatter_single(
             f"({target.numel() * group.size()} vs. {tensor.numel()}): the output is ({_sizes(target)}) {target.dtype}, the input "
             f"({_sizes(tensor)}) {tensor.dtype}"
         )
-    return _scattered(group, target, tensor._array.reshape(group.size(), *target.shape), op, async_op)
+    return _scattered(group, target, tensor._array.reshape(group.size(), *target.shape), [tensor], op, async_op)
 
 
 reduce_scatter_tensor: Callable[..., Any] = _renamed("reduce_scatter_tensor", reduce_scatter_single)
+
+
+_all_gather_base: Callable[..., Any] = _renamed("_all_gather_base", all_gather_single, "private_collective")
+_reduce_scatter_base: Callable[..., Any] = _renamed("_reduce_scatter_base", reduce_scatter_single, "private_collective")
 
 
 def _exchanged(
@@ -344,6 +364,7 @@ def _exchanged(
     put: Any,
     targets: Any,
     async_op: bool,
+    given: list[Tensor],
     operator: str = "",
 ) -> Work | None:
     operator = operator_of(ALL_TO_ALL, operator)
@@ -357,7 +378,11 @@ def _exchanged(
     def body(mine: Any, n: int) -> Any:
         return ALL_TO_ALL.body(mine.reshape(n, -1), n, None).reshape(-1)
 
-    return run(exchange, job, flat, result, put, targets, async_op, ALL_TO_ALL.name, body if equal else None)
+    begin = functools.partial(
+        run, exchange, job, flat, result, put, targets, async_op, ALL_TO_ALL.name, body if equal else None
+    )
+    made: Work | None = seen(group, ALL_TO_ALL.name, given, begin)
+    return made
 
 
 def all_to_all(
@@ -383,7 +408,7 @@ def all_to_all(
             write(target, array[end - target.numel() : end].reshape(target.shape))
 
     return _exchanged(
-        group, flat, [tensor.numel() for tensor in inputs], takes, put, outputs, async_op, "c10d::alltoall_"
+        group, flat, [tensor.numel() for tensor in inputs], takes, put, outputs, async_op, inputs, "c10d::alltoall_"
     )
 
 
@@ -412,29 +437,35 @@ def all_to_all_single(
     takes = _splits(target, output_split_sizes, group, "output")
     gives = _splits(tensor, input_split_sizes, group, "input")
     put: Callable[[Any], Any] = lambda array: write(target, array.reshape(target.shape))  # noqa: E731
-    return _exchanged(group, tensor._array.reshape(-1), gives, takes, put, [target], async_op)
+    return _exchanged(group, tensor._array.reshape(-1), gives, takes, put, [target], async_op, [tensor])
 
 
 def barrier(group: Any = None, async_op: bool = False, device_ids: Any = None, timeout: Any = None) -> Work | None:
     """Return when every rank has come here."""
     if outside(group, "barrier"):
         return None
-    exchange = chosen(group).exchange
+    group = chosen(group)
+    exchange = group.exchange
     limit = None if timeout is None else timeout.total_seconds()
 
     def job(_: Any) -> Any:
         return exchange.meet({"what": "barrier"}, None, limit)
 
-    return run(exchange, job, None, None, _ignored, [], async_op, "barrier", lambda value, n: value)
+    begin = functools.partial(run, exchange, job, None, None, _ignored, [], async_op, "barrier", lambda value, n: value)
+    made: Work | None = seen(group, "barrier", [], begin)
+    return made
 
 
 def monitored_barrier(group: Any = None, timeout: Any = None, wait_all_ranks: bool = False) -> None:
-    """`barrier`, which names ranks that do not come: RuntimeError."""
+    """`barrier`, which names ranks that do not come, or do something else: RuntimeError."""
     if outside(group, "monitored_barrier"):
         return
     untraced("monitored_barrier")
     exchange = chosen(group).exchange
-    limit = exchange.timeout if timeout is None else timeout.total_seconds()
+    if isinstance(timeout, float):
+        warnings.warn(message("timeout_as_float", timeout=timeout), UserWarning, stacklevel=2)
+        timeout = timedelta(seconds=timeout)
+    limit = limit_of(timeout, exchange.timeout)
     try:
         run(
             exchange,
@@ -446,11 +477,17 @@ def monitored_barrier(group: Any = None, timeout: Any = None, wait_all_ranks: bo
             False,
         )
     except Absent as error:
+        cause = f"\n Original exception: \n{error if limit else _at_once(exchange)}"
         many = "s" if len(error.ranks) > 1 and wait_all_ranks else ""
         named = error.ranks if wait_all_ranks else error.ranks[:1]
-        raise DistBackendError(
-            f"[Rank {exchange.rank}]: Rank{many} {', '.join(map(str, named))} failed to pass monitoredBarrier in {int(limit * 1000)} ms"
-        ) from error
+        text = f"Rank{many} {', '.join(map(str, named))} failed to pass monitoredBarrier in {int(limit * 1000)} ms"
+        if exchange.me:
+            text = message("monitored_barrier_of_others", rank=exchange.rank) + f" ({text})"
+        raise DistBackendError(f"[Rank {exchange.rank}]: {text}{cause}") from error
+
+
+def _at_once(exchange: Any) -> str:
+    return f"Rank {exchange.rank} timed out in monitoredBarrier after 0 ms.\nNo ranks successfully processed in monitoredBarrier."
 
 
 _breaks = 0

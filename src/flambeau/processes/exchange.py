@@ -34,6 +34,10 @@ class Absent(DistBackendError):
         self.ranks = ranks
 
 
+class Elsewhere(Absent):
+    """Ranks that are about to do something else."""
+
+
 class Pending:
     """Something that a thread of the group's does, or has done."""
 
@@ -265,14 +269,15 @@ class Exchange:
 
     def _agree(self, met: list[tuple[Said, Any]]) -> None:
         mine = _key_of(met[self.me][0])
-        for i, (told, _) in enumerate(met):
-            if _key_of(told) != mine:
-                # PyTorch's text with TORCH_DISTRIBUTED_DEBUG=DETAIL
-                start = "Detected mismatch between collectives on ranks."
-                raise DistBackendError(
-                    f"[Rank {self.rank}]: {start} Rank {self.rank} is running collective: {_shown(met[self.me][0])}, but Rank "
-                    f"{self.ranks[i]} is running collective: {_shown(told)}."
-                )
+        others = [i for i, (told, _) in enumerate(met) if _key_of(told) != mine]
+        if others:
+            # PyTorch's text with TORCH_DISTRIBUTED_DEBUG=DETAIL
+            start, first = "Detected mismatch between collectives on ranks.", others[0]
+            raise Elsewhere(
+                f"[Rank {self.rank}]: {start} Rank {self.rank} is running collective: {_shown(met[self.me][0])}, but Rank "
+                f"{self.ranks[first]} is running collective: {_shown(met[first][0])}.",
+                [self.ranks[i] for i in others],
+            )
 
 
 def _work(jobs: queue.SimpleQueue[Any]) -> None:

@@ -92,6 +92,11 @@ class ProcessGroup:
         """The members, as numbers of the default group."""
         return self.exchange.ranks
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError(
+            "cannot pickle 'torch._C._distributed_c10d.ProcessGroup' object"
+        )  # as PyTorch says it, of copies, too
+
     def rank(self) -> int:
         """This process's number in the group."""
         return self.exchange.me
@@ -103,6 +108,9 @@ class ProcessGroup:
     def name(self) -> str:
         """The backend's name."""
         return str(self._backend)
+
+    _get_backend_name = name
+    bound_device_id: Any = None  # the device that the group was made for, as `device_id` says
 
     def get_group_store(self) -> Store | None:
         """The store by which the ranks have found each other."""
@@ -197,6 +205,10 @@ def is_member(given: Any) -> bool:
     return given is not GroupMember.NON_GROUP_MEMBER
 
 
+def _rank_not_in_group(group: Any) -> bool:
+    return not is_member(group)
+
+
 def is_initialized() -> bool:
     """Whether `init_process_group` was called."""
     _note_groups()
@@ -266,6 +278,15 @@ def destroy_process_group(group: Any = None) -> None:
         raise ValueError("Invalid process group specified")
 
 
+def limit_of(timeout: Any, usual: float) -> float:
+    """The seconds of a timeout; the usual ones for None. TypeError for what is no timedelta."""
+    if timeout is None:
+        return usual
+    if not isinstance(timeout, timedelta):
+        raise TypeError(f"Expected timeout argument to be of type datetime.timedelta, got {timeout}")
+    return timeout.total_seconds()
+
+
 def _checked(ranks: Any, world: ProcessGroup, sort: bool) -> list[int]:
     if ranks is None:
         return list(range(world.size()))
@@ -304,7 +325,7 @@ def new_group(
         _count += 1
     if world.rank() not in members:
         return GroupMember.NON_GROUP_MEMBER
-    limit = timeout.total_seconds() if timeout is not None else world.exchange.timeout
+    limit = limit_of(timeout, world.exchange.timeout)
     link: Link | None = world.exchange.link if len(members) > 1 else None
     store = None if world.store is None else PrefixStore(f"group {name}", world.store)
     exchange = Exchange(link, name, tuple(members), world.rank(), limit)
@@ -318,8 +339,14 @@ def new_subgroups(
     group_size: int | None = None, group: Any = None, timeout: Any = None, backend: Any = None, pg_options: Any = None,
     group_desc: Any = None,
 ) -> tuple[Any, list[Any]]:  # fmt: skip
-    """Parts of `group_size` ranks each, one after the other: (this process's part, all parts)."""
-    world = default_group()
+    """Parts of `group_size` ranks each, one after the other: (this process's part, all parts). With `group` they are parts of that
+    group, whose members alone call this.
+    """
+    if not is_member(group):
+        raise ValueError(
+            "new_subgroups(group=...): this process is not in the group; only its members make parts of it"
+        )
+    world = chosen(group)
     size = world.size() if group_size is None else group_size
     if size <= 0:
         raise ValueError(f"The arg 'group_size' ({size}) must be positive")
@@ -327,8 +354,8 @@ def new_subgroups(
         raise ValueError(f"The arg 'group_size' ({size}) must not exceed the world size ({world.size()})")
     if world.size() % size:
         raise ValueError(f"The world size ({world.size()}) must be divisible by 'group_size={size}'")
-    parts = [list(range(start, start + size)) for start in range(0, world.size(), size)]
-    return new_subgroups_by_enumeration(parts, timeout, backend, pg_options, group_desc)
+    parts = [list(world.ranks[start : start + size]) for start in range(0, world.size(), size)]
+    return _parts(parts, world is not default_group(), timeout, backend, pg_options, group_desc)
 
 
 @changes_setting
@@ -342,7 +369,13 @@ def new_subgroups_by_enumeration(
     seen = [rank for ranks in ranks_per_subgroup_list for rank in ranks]
     if len(set(seen)) != len(seen):
         raise ValueError("a rank is in more than one of the subgroups")
-    made = [new_group(ranks, timeout, backend, pg_options, group_desc=group_desc) for ranks in ranks_per_subgroup_list]
+    return _parts(ranks_per_subgroup_list, False, timeout, backend, pg_options, group_desc)
+
+
+def _parts(lists: Sequence[Sequence[int]], alone: bool, *options: Any) -> tuple[Any, list[Any]]:
+    """`alone`: others than these ranks do not call this, so that members name their group by themselves."""
+    timeout, backend, pg_options, desc = options
+    made = [new_group(ranks, timeout, backend, pg_options, alone, group_desc=desc) for ranks in lists]
     return next((part for part in made if is_member(part)), None), made
 
 

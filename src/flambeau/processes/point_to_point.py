@@ -12,7 +12,7 @@ from .collectives import _tensor
 from .errors import DistBackendError
 from .exchange import Exchange, Pending, Said, fetch, post
 from .groups import chosen, get_group_rank, get_rank
-from .running import outside, said_of, shaped, traced, write
+from .running import outside, said_of, seen, shaped, traced, write
 from .work import Awaited, Work
 
 
@@ -109,7 +109,7 @@ def isend(
     if traced(value):
         call_back(lambda v: _send(exchange, np.asarray(v), target, tag), None, value, ordered=True)
     else:
-        _send(exchange, np.asarray(value), target, tag)
+        seen(group, "send", [tensor], lambda: _send(exchange, np.asarray(value), target, tag))
     return Work(Pending().do(lambda: None), lambda _: None, [tensor])
 
 
@@ -130,7 +130,9 @@ def irecv(
         return Work(staged, lambda array: write(tensor, array), [tensor])
     receipt = _Receipt(exchange, source, tag, held)
     awaited = Awaited(receipt.attempt, receipt.take, exchange.timeout)
-    return _Received(awaited, lambda array: write(tensor, array), [tensor], receipt)
+    begun = _Received(awaited, lambda array: write(tensor, array), [tensor], receipt)
+    made: Work = seen(group, "recvAnySource" if source is None else "recv", [tensor], lambda: begun)
+    return made
 
 
 def _received(receipt: _Receipt) -> np.ndarray:

@@ -18,6 +18,7 @@ from ..core.context.grad_mode import state as grad_state
 from ..core.context.tracing import Refusal, Untraceable
 from ..core.dispatch import checks
 from ..core.tensor.tensor import Tensor, wrap
+from ..ops.shape.views import view_as_real
 from .exchange import Exchange, Pending
 from .groups import chosen, default_group, is_member
 from .patterns import Pattern
@@ -89,6 +90,32 @@ def functional() -> Iterator[None]:
 def operator_of(pattern: Pattern, operator: str = "") -> str:
     """What watchers are told of a collective that is called here now."""
     return _FUNCTIONAL.get(pattern.name, operator) if _giving.on else operator
+
+
+class _Event:
+    """A collective as observers see it: a call of the backend's, as `gloo:all_reduce`. What it calls itself is not shown."""
+
+    shown_async = True  # as PyTorch has them, waited for or not
+
+    def __init__(self, name: str, run: Callable[[], Any]):
+        self.shown_as = self.__name__ = name
+        self._run = run
+
+    def __call__(self, *given: Any) -> Any:
+        before, grad_state.observer = grad_state.observer, None
+        try:
+            return self._run()
+        finally:
+            grad_state.observer = before
+
+
+def seen(group: Any, name: str, given: Sequence[Tensor], run: Callable[[], Any]) -> Any:
+    """What `run()` gives. Profiles are told PyTorch's name for it, and the tensors that go in."""
+    observer = grad_state.observer
+    if observer is None or grad_state.trace is not None:
+        return run()
+    shown = [view_as_real(t.detach()) if t.is_complex() else t for t in given]  # as they are sent
+    return observer(_Event(f"{group.name()}:{name}", run), None, shown, {})
 
 
 def outside(given: Any, name: str) -> bool:
@@ -166,9 +193,10 @@ def shaped(shape: Sequence[int], dtype: Any) -> jax.ShapeDtypeStruct:
 
 def together(
     group: Any, pattern: Pattern, value: Any, result: Any, put: Callable[[Any], Any], tensors: Sequence[Tensor], async_op: bool,
-    option: Any = None, operator: str = "", **said: Any,
+    option: Any = None, operator: str = "", given: Sequence[Tensor] | None = None, event: str = "", **said: Any,
 ) -> Work | None:  # fmt: skip
-    """`run` of a pattern: all ranks agree on what is said. `operator`: see `Exchange.together`."""
+    """`run` of a pattern: all ranks agree on what is said. `operator`: see `Exchange.together`; `given` and `event`: what profiles
+    show of it, if not the tensors that it writes to and the pattern's name."""
     exchange, operator = group.exchange, operator_of(pattern, operator)
     told = {**said, "dtype": np.dtype(result.dtype).name}
 
@@ -178,4 +206,8 @@ def together(
     def body(mine: Any, n: int) -> Any:
         return pattern.body(mine, n, option)
 
-    return run(exchange, job, value, result, put, tensors, async_op, pattern.name, body)
+    made: Work | None = seen(
+        group, event or pattern.name, tensors if given is None else given,
+        lambda: run(exchange, job, value, result, put, tensors, async_op, pattern.name, body),
+    )  # fmt: skip
+    return made

@@ -117,3 +117,32 @@ class Awaited(Pending):
             self.do(self._job)
             return True
         return False
+
+
+class _All(Pending):
+    """Several collectives, which end in the order in which they were begun."""
+
+    def __init__(self, works: list[Work]):
+        super().__init__()
+        self._works = works
+
+    def done(self) -> bool:
+        if all(work.is_completed() for work in self._works):
+            self.do(self._take)
+        return super().done()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        for work in self._works:
+            if not work._pending.wait(timeout):
+                return False
+        self.do(self._take)
+        return True
+
+    def _take(self) -> None:
+        for work in self._works:
+            work.wait()
+
+
+def several(works: list[Work], results: list[Tensor]) -> Work:
+    """One Work for several."""
+    return works[0] if len(works) == 1 else Work(_All(works), lambda _: None, results)

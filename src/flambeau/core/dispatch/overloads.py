@@ -378,7 +378,9 @@ def _names(op: Any, call: Any) -> tuple[str, str]:
 
 def name_of_call(op: Any, call: Any) -> str:
     """PyTorch's name, such as `aten::add_`, of a call of an operator, or of a function that calls operators (no `op`)."""
-    return f"aten::{_names(op, call)[1] if op is not None else call.__name__}"
+    if op is not None:
+        return f"aten::{_names(op, call)[1]}"
+    return getattr(call, "shown_as", "") or f"aten::{call.__name__}"
 
 
 taken_apart: dict[str, Callable[..., Any]] = {}  # by name, what PyTorch computes by several operators; or gives PASS

@@ -10,7 +10,7 @@ from typing import Any
 from ..array.geometry import Geometry
 from ..context.grad_mode import state as grad_state
 from .sparse import SparseStorage, is_sparse, make, stored
-from .storage import Kept, Storage
+from .storage import Kept, Storage, copy_of_parts
 from .tensor import _INTERNAL, Tensor, blank
 
 
@@ -74,8 +74,10 @@ def _deep_copy(self: Tensor, memo: dict[int, Any]) -> Any:
         storage = memo[key] = SparseStorage(*parts, held.shape, held.coalesced, held.layout)  # type: ignore[index]
     elif storage is None:
         trace = grad_state.trace
-        value = self._storage.value if trace is None else trace.read(self)
-        storage = memo[key] = Storage(value)  # type: ignore[index]
+        storage = copy_of_parts(self._storage) if trace is None else None
+        if storage is None:
+            storage = Storage(self._storage.value if trace is None else trace.read(self))
+        memo[key] = storage  # type: ignore[index]
     made = memo[id(self)] = blank(kind, storage, self._view)
     if self.requires_grad:
         made.requires_grad_()

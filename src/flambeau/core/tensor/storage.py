@@ -438,6 +438,11 @@ def cut_over(storage: Storage) -> Any:
     return sharding if isinstance(sharding, jax.sharding.NamedSharding) and sharding.num_devices > 1 else None
 
 
+def copy_of_parts(storage: Storage) -> PartsStorage | None:
+    """A storage of its own with the same parts; None for one whose values are no parts."""
+    return PartsStorage(storage.host.twin()) if type(storage) is PartsStorage else None
+
+
 def is_far(storage: Storage) -> bool:
     """Whether other processes have a part of it, too."""
     cut = cut_over(storage)

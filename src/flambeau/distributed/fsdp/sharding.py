@@ -167,6 +167,9 @@ class FSDPModule:
 
     _unit: Unit
 
+    def __deepcopy__(self, memo: Any) -> Any:
+        raise AssertionError("FSDP does not support deepcopy. Please use state dict for serialization.")
+
     def set_is_last_backward(self, is_last_backward: bool) -> None:
         """Taken: nothing is left over from one backward pass to the next."""
 

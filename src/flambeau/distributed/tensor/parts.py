@@ -192,6 +192,10 @@ class Parts:
         """The values that this process has, if it has one part and that is no sum to be made; else None."""
         return self.part if self.mesh.several and self.keeps else None
 
+    def twin(self) -> Parts:
+        """The same parts, for another storage: arrays that two hold are not written over."""
+        return Parts(list(self.held), self.mesh, self.placements, self.shape)
+
     def with_one(self, value: Any) -> Parts:
         """The same with other values in this process's part. All processes do it."""
         return Parts([value], self.mesh, self.placements, self.shape)

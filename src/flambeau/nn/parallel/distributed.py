@@ -18,6 +18,7 @@ from ...processes.joining import Join, Joinable, JoinHook, agreed
 from ...processes.objects import all_gather_object
 from ...processes.options import BuiltinCommHookType
 from ..modules.module import Module
+from ..modules.sparse import Embedding, EmbeddingBag
 
 __all__ = ["DistributedDataParallel"]
 
@@ -124,7 +125,9 @@ class DistributedDataParallel(Module, Joinable):
         names, parameters = [name for name, _ in trained], [*(p for _, p in trained)]
         unused = self.find_unused_parameters or self.static_graph
         cap = max(self.bucket_bytes_cap, 1)
-        self._averaging = Averaging(names, parameters, self.process_group, cap, unused, self._averages)
+        layers = (m for m in self.module.modules() if isinstance(m, (Embedding, EmbeddingBag)) and m.sparse)
+        sparse = [m.weight for m in layers]
+        self._averaging = Averaging(names, parameters, self.process_group, cap, unused, self._averages, sparse)
 
     @property
     def bucket_bytes_cap(self) -> int:
@@ -134,6 +137,12 @@ class DistributedDataParallel(Module, Joinable):
     @staticmethod
     def _set_params_and_buffers_to_ignore_for_model(module: Module, params_and_buffers_to_ignore: Any) -> None:
         module._ddp_params_and_buffers_to_ignore = params_and_buffers_to_ignore
+
+    def _set_static_graph(self) -> None:
+        """What `static_graph=True` says, after the fact."""
+        self.static_graph = True
+        if self._averaging is not None:
+            self._averaging.unused = True
 
     def _averages(self) -> bool:
         return self.require_backward_grad_sync

@@ -84,7 +84,8 @@ def _clone(input: Array) -> Array:
 @composite()
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     """A tensor of its own with the same values, on the tape: gradients flow through it to `input`."""
-    fresh = _clone(input) if taped(input) else wrap(input._array)
+    by_operator = taped(input) or grad_state.by_parts is not None  # of parts a process has its own
+    fresh = _clone(input) if by_operator else wrap(input._array)
     order, view = memory_order(input, memory_format), input._view
     if order is None:
         kept = memory_format is None or "preserve" in str(memory_format)
