@@ -181,6 +181,8 @@ PROGRAMS: dict[str, Any] = {
     "whether a longer tensor is in it": lambda t: t.ones(3) in t.ones(2),
     "a text": lambda t: t.Tensor("a"),
     "a number": lambda t: t.FloatTensor(1.5),
+    "another device": lambda t: t.LongTensor(2, device="meta"),
+    "a device by name": lambda t: (t.FloatTensor([1.5, 2], device="cpu"), t.LongTensor(2, 3, device=None).shape, t.IntTensor(data=[1])),
     "inverse with nan": lambda t: t.inverse(t.tensor([[float("nan"), 1.0], [1.0, 2.0]])).isnan(),
     "solve with nan": lambda t: t.linalg.solve(t.tensor([[2.0, 1.0], [1.0, float("nan")]]), t.ones(2)).isnan(),
     "lu with nan": lambda t: t.linalg.lu_factor(t.tensor([[1.0, 2, 3], [4, float("nan"), 6], [7, 8, 10]]))[0].isnan(),

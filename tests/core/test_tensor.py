@@ -279,6 +279,42 @@ def test_view_as_another_dtype():
     same(code(fb), code(torch))
 
 
+def test_parts_of_odd_memory_as_another_dtype():
+    """Bytes at the end that make no whole element are left out, and stay as they are."""
+
+    def code(lib):
+        octets = lib.arange(13, dtype=lib.uint8)
+        octets[:12].view(lib.float32).add_(1)
+        octets[4:12].view(lib.int16)[1:].zero_()
+        array = np.arange(13, dtype=np.uint8)
+        lib.from_numpy(array)[:12].view(lib.int32).add_(1)
+        floats = lib.arange(5.0)
+        floats[:4].view(lib.complex64).mul_(1j)
+        truths = lib.tensor([True, False, True, True, False])
+        bits = truths[:4].view(lib.int32)
+        return [octets, lib.tensor(array), floats, bits, lib.tensor([1.5, 0.0]).view(lib.bool)]
+
+    same(code(fb), code(torch))
+
+
+@pytest.mark.parametrize("names", ["float32 float32", "float32 complex64", "complex64 float32", "float32 int32"])
+def test_bits_of_another_dtype_have_no_gradient(names: str) -> None:
+    """Nor are they a view, though the memory, and its count of writes, is the same."""
+    held, read = names.split()
+
+    def code(lib):
+        leaf = lib.ones(4, dtype=getattr(lib, held), requires_grad=True)
+        inner = leaf * 2
+        seen = inner.view(getattr(lib, read))
+        told = [seen.requires_grad, seen._is_view(), seen._base is None, seen.grad_fn is None]
+        seen.zero_()
+        leaf.view(getattr(lib, read)).zero_()
+        (inner * leaf).sum().abs().backward()
+        return [*told, inner._version, leaf._version, inner.detach(), leaf.grad]
+
+    same(code(fb), code(torch))
+
+
 WITH_NUMPY = "x+a x-a x*a x/a x**a x@a a/x x==a a==x x!=a x==a[:1] x==a.astype('float64') 2*x+a np.sqrt(x) np.add(x,x) np.isnan(x)"
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import operator
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +33,21 @@ def test_versions_are_ordered_as_pytorchs() -> None:
         orders.append((rows, pairs))
     assert orders[0] == orders[1]
     assert fb.__version__ >= (2, 13) and fb.__version__.split("+")[0] == torch.__version__.split("+")[0]
+
+
+AT_HAND = (
+    "_functorch.apis _functorch.eager_transforms _functorch.functional_call _functorch.vmap distributed.algorithms.join fx.config "
+    "masked.maskedtensor.creation multiprocessing.reductions nn.parallel.comm utils.data.graph utils.data.graph_settings"
+).split()
+
+
+def test_parts_that_are_there_without_an_import_of_their_own() -> None:
+    assert [operator.attrgetter(name)(torch).__name__ for name in AT_HAND] == [f"torch.{name}" for name in AT_HAND]
+    code = f"import operator, flambeau; print(*[operator.attrgetter(n)(flambeau).__name__ for n in {AT_HAND}])"
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert made.stdout.split() == [f"flambeau.{name}" for name in AT_HAND]
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        operator.attrgetter("_functorch.nothing")(fb)
 
 
 def test_conditions_on_sizes_are_known() -> None:

@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 from ..core.context.grad_mode import state
 from ..core.tensor.tensor import Tensor
+from ..func.lent import add_batch_dim, remove_batch_dim
 
 
 def is_batchedtensor(tensor: Tensor) -> bool:
@@ -39,8 +40,7 @@ def _refused(name: str) -> Any:
     return refused
 
 
-_add_batch_dim = _refused("_add_batch_dim")
-_remove_batch_dim = _refused("_remove_batch_dim")
+_add_batch_dim, _remove_batch_dim = add_batch_dim, remove_batch_dim
 _vmap_increment_nesting = _refused("_vmap_increment_nesting")
 _vmap_decrement_nesting = _refused("_vmap_decrement_nesting")
 get_unwrapped = _refused("get_unwrapped")

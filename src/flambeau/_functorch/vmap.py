@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from .._C._functorch import _add_batch_dim, _remove_batch_dim, _vmap_decrement_nesting, _vmap_increment_nesting
 from ..core.tensor.tensor import Tensor
 from ..func import vmap
+from ..func.lent import lend
+from ..func.lent import maybe_remove_batch_dim as _maybe_remove_batch_dim
 from ..utils._pytree import _broadcast_to_and_flatten, tree_flatten, tree_map_, tree_unflatten
 
 __all__ = [
@@ -60,4 +63,4 @@ def _refused(name: str) -> Any:
 
 _create_batched_inputs = _refused("_create_batched_inputs")
 _unwrap_batched = _refused("_unwrap_batched")
-_maybe_remove_batch_dim = _refused("_maybe_remove_batch_dim")
+lend(sys.modules[__name__])

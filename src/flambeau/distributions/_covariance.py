@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.tensor.tensor import Tensor
-from ..ops.linalg.matrices import cholesky, solve_triangular
-from ..ops.linalg.names import cholesky_inverse
-from ..ops.making.ranges import eye
+from ._asking import cholesky, cholesky_inverse, eye, solve_triangular
 from .utils import lazy_property
 
 MATRICES = ("covariance_matrix", "precision_matrix", "scale_tril")

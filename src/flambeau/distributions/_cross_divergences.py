@@ -10,9 +10,7 @@ from math import inf
 from typing import Any
 
 from ..core.tensor.tensor import Tensor
-from ..ops.elementwise.special import xlogy
-from ..ops.indexing.masking import where
-from ..ops.making.constants import full_like
+from ._asking import full_like, where, xlogy
 from .bernoulli import Bernoulli
 from .beta import Beta
 from .binomial import Binomial

@@ -11,11 +11,8 @@ from typing import Any
 from ..core.autograd.engine import grad
 from ..core.dispatch.messages import message
 from ..core.tensor.tensor import Tensor
-from ..ops.elementwise.special import digamma, lgamma
-from ..ops.indexing.masking import where
-from ..ops.layers.activation import softplus
-from ..ops.linalg.matrices import solve_triangular
 from ..ops.shape.broadcasting import broadcast_shapes
+from ._asking import digamma, lgamma, softplus, solve_triangular, where
 from .bernoulli import Bernoulli
 from .beta import Beta
 from .binomial import Binomial

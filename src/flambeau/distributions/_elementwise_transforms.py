@@ -7,10 +7,9 @@ from typing import Any
 
 from ..core.array.dtypes import finfo
 from ..core.tensor.tensor import Tensor
-from ..ops.layers.activation import softplus
-from ..ops.making.constants import full_like
 from ..ops.shape.broadcasting import broadcast_shapes
 from . import constraints
+from ._asking import full_like, softplus
 from ._transform import Transform
 from .utils import _sum_rightmost, broadcast_all, lazy_property
 

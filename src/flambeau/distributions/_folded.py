@@ -7,9 +7,8 @@ from math import inf
 from typing import Any
 
 from ..core.tensor.tensor import Tensor
-from ..ops.indexing.masking import where
-from ..ops.making.constants import zeros_like
 from . import constraints
+from ._asking import where, zeros_like
 from .transformed_distribution import TransformedDistribution
 
 

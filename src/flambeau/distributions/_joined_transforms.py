@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..ops.shape.joining import cat, stack
 from . import constraints
+from ._asking import cat, stack
 from ._transform import Transform
 from .distribution import Distribution
 from .utils import _sum_rightmost, lazy_property

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..core.array.size import Size
-from ..ops.making.constants import zeros_like
 from . import constraints
+from ._asking import zeros_like
 from .utils import _sum_rightmost, lazy_property
 
 

@@ -6,11 +6,8 @@ import math
 from typing import Any
 
 from ..core.array.dtypes import finfo
-from ..ops.layers.activation import logsigmoid, softplus
-from ..ops.layers.padding import pad
-from ..ops.linalg.matrices import cholesky
-from ..ops.making.ranges import eye
 from . import constraints
+from ._asking import cholesky, eye, logsigmoid, pad, softplus
 from ._elementwise_transforms import _clipped_sigmoid
 from ._transform import Transform, _insist_on_dimensions
 from .utils import tril_matrix_to_vec, vec_to_tril_matrix

@@ -7,12 +7,8 @@ from typing import Any
 
 from ..core.context.grad_mode import no_grad
 from ..core.tensor.tensor import Tensor
-from ..ops.elementwise.special import logit
-from ..ops.indexing.masking import where
-from ..ops.layers.loss import binary_cross_entropy_with_logits
-from ..ops.making.ranges import arange
-from ..ops.random.chances import bernoulli
 from . import constraints
+from ._asking import arange, bernoulli, binary_cross_entropy_with_logits, logit, where
 from ._odds import OF_ONE, Odds
 from .exp_family import ExponentialFamily
 from .utils import (

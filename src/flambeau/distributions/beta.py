@@ -6,9 +6,8 @@ from typing import Any
 
 from ..core.array.size import Size
 from ..core.tensor.tensor import Tensor
-from ..ops.elementwise.special import lgamma
-from ..ops.shape.joining import stack
 from . import constraints
+from ._asking import lgamma, stack
 from .dirichlet import Dirichlet
 from .exp_family import ExponentialFamily
 from .utils import (

@@ -6,10 +6,8 @@ from typing import Any
 
 from ..core.context.grad_mode import no_grad
 from ..core.tensor.tensor import Tensor
-from ..ops.elementwise.special import lgamma
-from ..ops.making.ranges import arange
-from ..ops.random.chances import binomial
 from . import constraints
+from ._asking import arange, binomial, lgamma
 from ._odds import Odds
 from .distribution import Distribution
 from .utils import (

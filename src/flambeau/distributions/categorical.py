@@ -8,11 +8,8 @@ from typing import Any
 from ..core.array.dtypes import finfo, int64
 from ..core.array.size import Size
 from ..core.tensor.tensor import Tensor
-from ..ops.making.constants import full
-from ..ops.making.ranges import arange
-from ..ops.random.chances import multinomial
-from ..ops.shape.broadcasting import broadcast_tensors
 from . import constraints
+from ._asking import arange, broadcast_tensors, full, multinomial
 from ._odds import OF_SEVERAL, Odds, one_of
 from .distribution import Distribution
 from .utils import EMPTY

@@ -7,8 +7,8 @@ from math import inf, nan
 from typing import Any
 
 from ..core.tensor.tensor import Tensor
-from ..ops.making.constants import full
 from . import constraints
+from ._asking import full
 from ._located import Located
 from .distribution import Distribution
 from .utils import (

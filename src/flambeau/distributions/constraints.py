@@ -11,13 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.array.dtypes import bool as bool_dtype
 from ..core.array.dtypes import finfo
-from ..ops.elementwise.comparison import isclose
-from ..ops.indexing.masking import where
-from ..ops.linalg.matrices import cholesky_ex
-from ..ops.linalg.spectra import eigvalsh
-from ..ops.making.constants import full
-from ..ops.shape.joining import cat as cat_tensors
-from ..ops.shape.joining import stack as stack_tensors
+from ._asking import cat as cat_tensors
+from ._asking import cholesky_ex, eigvalsh, full, isclose, where
+from ._asking import stack as stack_tensors
 
 if not TYPE_CHECKING:  # type checkers take every name
     __all__ = """

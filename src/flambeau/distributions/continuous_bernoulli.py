@@ -7,11 +7,8 @@ from typing import Any
 
 from ..core.context.grad_mode import no_grad
 from ..core.tensor.tensor import Tensor
-from ..ops.indexing.masking import where
-from ..ops.layers.loss import binary_cross_entropy_with_logits
-from ..ops.making.constants import ones_like, zeros_like
-from ..ops.random.factories import rand
 from . import constraints
+from ._asking import binary_cross_entropy_with_logits, ones_like, rand, where, zeros_like
 from ._odds import OF_ONE, Odds, one_of
 from .exp_family import ExponentialFamily
 from .utils import (

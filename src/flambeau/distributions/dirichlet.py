@@ -6,12 +6,8 @@ from typing import Any
 
 from ..core.autograd.function import Function, once_differentiable
 from ..core.tensor.tensor import Tensor
-from ..ops.elementwise.special import digamma, lgamma, xlogy
-from ..ops.indexing.masking import where
-from ..ops.layers.embedding import one_hot
-from ..ops.random.chances import _sample_dirichlet
-from ..ops.random.reparametrized import _dirichlet_grad
 from . import constraints
+from ._asking import _dirichlet_grad, _sample_dirichlet, digamma, lgamma, one_hot, where, xlogy
 from .exp_family import ExponentialFamily
 
 __all__ = ["Dirichlet"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.tensor.tensor import Tensor
-from ..ops.making.constants import zeros_like
 from . import constraints
+from ._asking import zeros_like
 from .exp_family import ExponentialFamily
 from .utils import (
     EMPTY,

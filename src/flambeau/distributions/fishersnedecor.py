@@ -8,8 +8,8 @@ from typing import Any
 from ..core.array.dtypes import finfo
 from ..core.array.size import Size
 from ..core.tensor.tensor import Tensor
-from ..ops.indexing.masking import where
 from . import constraints
+from ._asking import where
 from .distribution import Distribution
 from .gamma import Gamma
 from .utils import (

@@ -6,10 +6,8 @@ from typing import Any
 
 from ..core.array.dtypes import finfo
 from ..core.tensor.tensor import Tensor
-from ..ops.elementwise.special import digamma, gammainc, lgamma, xlogy
-from ..ops.making.creation import as_tensor
-from ..ops.random.chances import _standard_gamma
 from . import constraints
+from ._asking import _standard_gamma, as_tensor, digamma, gammainc, lgamma, xlogy
 from .exp_family import ExponentialFamily
 from .utils import (
     EMPTY,

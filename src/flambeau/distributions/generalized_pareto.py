@@ -6,11 +6,8 @@ from math import inf, nan
 from typing import Any
 
 from ..core.tensor.tensor import Tensor
-from ..ops.elementwise.comparison import isclose
-from ..ops.indexing.masking import where
-from ..ops.making.constants import zeros_like
-from ..ops.random.factories import rand
 from . import constraints
+from ._asking import isclose, rand, where, zeros_like
 from .distribution import Distribution
 from .utils import (
     EMPTY,

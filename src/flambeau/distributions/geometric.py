@@ -8,10 +8,8 @@ from ..core.array.dtypes import finfo
 from ..core.context.grad_mode import no_grad
 from ..core.context.tracing import is_traced
 from ..core.tensor.tensor import Tensor
-from ..ops.indexing.masking import where
-from ..ops.layers.loss import binary_cross_entropy_with_logits
-from ..ops.making.constants import zeros_like
 from . import constraints
+from ._asking import binary_cross_entropy_with_logits, where, zeros_like
 from ._odds import OF_ONE, Odds
 from .distribution import Distribution, _insist
 from .utils import (

@@ -7,8 +7,8 @@ from typing import Any
 
 from ..core.array.dtypes import finfo
 from ..core.tensor.tensor import Tensor
-from ..ops.making.constants import full_like, ones_like
 from . import constraints
+from ._asking import full_like, ones_like
 from ._located import LOCATED
 from .transformed_distribution import TransformedDistribution
 from .transforms import AffineTransform, ExpTransform

@@ -6,8 +6,7 @@ from math import inf
 from typing import Any
 
 from ..core.tensor.tensor import Tensor
-from ..ops.making.constants import full
-from ..ops.making.creation import as_tensor
+from ._asking import as_tensor, full
 from ._folded import Folded
 from .cauchy import Cauchy
 from .transforms import AbsTransform

@@ -6,8 +6,8 @@ from math import inf
 from typing import Any
 
 from ..core.tensor.tensor import Tensor
-from ..ops.indexing.masking import where
 from . import constraints
+from ._asking import where
 from .gamma import Gamma
 from .transformed_distribution import TransformedDistribution
 from .transforms import PowerTransform

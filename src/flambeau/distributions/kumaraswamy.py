@@ -6,10 +6,8 @@ from math import nan
 from typing import Any
 
 from ..core.tensor.tensor import Tensor
-from ..ops.elementwise.special import digamma
-from ..ops.indexing.masking import where
-from ..ops.making.constants import ones_like, zeros_like
 from . import constraints
+from ._asking import digamma, ones_like, where, zeros_like
 from .transformed_distribution import TransformedDistribution
 from .transforms import AffineTransform, PowerTransform
 from .uniform import Uniform

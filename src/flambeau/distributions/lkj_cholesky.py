@@ -9,11 +9,8 @@ from ..core.array.dtypes import finfo
 from ..core.array.size import Size
 from ..core.context.grad_mode import no_grad
 from ..core.tensor.tensor import Tensor
-from ..ops.elementwise.special import lgamma, mvlgamma
-from ..ops.making.constants import zeros
-from ..ops.making.ranges import arange
-from ..ops.shape.joining import cat
 from . import constraints
+from ._asking import arange, cat, lgamma, mvlgamma, zeros
 from .beta import Beta
 from .distribution import Distribution
 from .utils import (

@@ -6,10 +6,8 @@ import math
 from typing import Any
 
 from ..core.tensor.tensor import Tensor
-from ..ops.linalg.matrices import cholesky, solve_triangular
-from ..ops.making.ranges import eye
-from ..ops.shape.broadcasting import broadcast_tensors
 from . import constraints
+from ._asking import broadcast_tensors, cholesky, eye, solve_triangular
 from ._centred import Centred
 from .distribution import Distribution
 from .multivariate_normal import _batch_mahalanobis, _batch_mv

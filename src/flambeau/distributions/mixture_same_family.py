@@ -7,8 +7,8 @@ from typing import Any
 from ..core.array.size import Size
 from ..core.context.grad_mode import no_grad
 from ..core.tensor.tensor import Tensor
-from ..ops.layers.activation import log_softmax
 from . import constraints
+from ._asking import log_softmax
 from .categorical import Categorical
 from .constraints import MixtureSameFamilyConstraint
 from .distribution import Distribution

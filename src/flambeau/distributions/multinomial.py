@@ -8,10 +8,8 @@ from typing import Any
 
 from ..core.array.size import Size
 from ..core.tensor.tensor import Tensor
-from ..ops.elementwise.special import lgamma
-from ..ops.indexing.masking import where
-from ..ops.making.constants import ones_like
 from . import constraints
+from ._asking import lgamma, ones_like, where
 from ._categories import OverCategories
 from ._odds import OF_SEVERAL
 from .binomial import Binomial

@@ -6,9 +6,9 @@ import math
 from typing import Any
 
 from ..core.tensor.tensor import Tensor
-from ..ops.linalg.matrices import solve_triangular
 from ..ops.shape.broadcasting import broadcast_shapes
 from . import constraints
+from ._asking import solve_triangular
 from ._centred import Centred
 from ._covariance import ByCovariance, factor_of, given_matrix
 from ._covariance import _precision_to_scale_tril as _precision_to_scale_tril

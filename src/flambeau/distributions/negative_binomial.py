@@ -6,10 +6,8 @@ from typing import Any
 
 from ..core.context.grad_mode import no_grad
 from ..core.tensor.tensor import Tensor
-from ..ops.elementwise.special import lgamma
-from ..ops.layers.activation import logsigmoid
-from ..ops.random.chances import poisson
 from . import constraints
+from ._asking import lgamma, logsigmoid, poisson
 from ._odds import Odds
 from .distribution import Distribution
 from .gamma import Gamma

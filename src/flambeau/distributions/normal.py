@@ -8,9 +8,8 @@ from typing import Any
 
 from ..core.context.grad_mode import no_grad
 from ..core.tensor.tensor import Tensor
-from ..ops.elementwise.special import erf, erfinv
-from ..ops.random.factories import normal
 from . import constraints
+from ._asking import erf, erfinv, normal
 from ._centred import Centred
 from ._located import Located
 from .exp_family import ExponentialFamily

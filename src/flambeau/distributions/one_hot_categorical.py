@@ -6,9 +6,8 @@ from typing import Any
 
 from ..core.array.size import Size
 from ..core.tensor.tensor import Tensor
-from ..ops.layers.embedding import one_hot
-from ..ops.making.ranges import eye
 from . import constraints
+from ._asking import eye, one_hot
 from ._categories import OverCategories
 from ._odds import OF_SEVERAL
 from .categorical import Categorical

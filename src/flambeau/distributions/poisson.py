@@ -6,9 +6,8 @@ from typing import Any
 
 from ..core.context.grad_mode import no_grad
 from ..core.tensor.tensor import Tensor
-from ..ops.elementwise.special import xlogy
-from ..ops.random.chances import poisson
 from . import constraints
+from ._asking import poisson, xlogy
 from .exp_family import ExponentialFamily
 from .utils import (
     EMPTY,

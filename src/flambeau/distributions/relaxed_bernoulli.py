@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.tensor.tensor import Tensor
-from ..ops.random.factories import rand
 from . import constraints
+from ._asking import rand
 from ._odds import OF_ONE, Odds
 from ._relaxed import Relaxed
 from .distribution import Distribution

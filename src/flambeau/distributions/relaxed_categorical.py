@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.tensor.tensor import Tensor
-from ..ops.making.constants import full_like
-from ..ops.random.factories import rand
 from . import constraints
+from ._asking import full_like, rand
 from ._categories import OverCategories
 from ._odds import OF_SEVERAL
 from ._relaxed import Relaxed

@@ -8,9 +8,8 @@ from typing import Any
 
 from ..core.array.size import Size
 from ..core.tensor.tensor import Tensor
-from ..ops.elementwise.special import digamma, lgamma
-from ..ops.indexing.masking import where
 from . import constraints
+from ._asking import digamma, lgamma, where
 from .chi2 import Chi2
 from .distribution import Distribution
 from .utils import (

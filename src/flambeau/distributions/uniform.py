@@ -6,8 +6,8 @@ from math import nan
 from typing import Any
 
 from ..core.tensor.tensor import Tensor
-from ..ops.random.factories import rand
 from . import constraints
+from ._asking import rand
 from .distribution import Distribution
 from .utils import (
     EMPTY,

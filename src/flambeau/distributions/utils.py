@@ -12,12 +12,7 @@ from ..core.array.dtypes import finfo, get_default_dtype
 from ..core.array.size import Size
 from ..core.context.grad_mode import enable_grad
 from ..core.tensor.tensor import Tensor
-from ..ops.layers.activation import softmax
-from ..ops.making.constants import zeros
-from ..ops.making.creation import tensor
-from ..ops.making.ranges import tril_indices
-from ..ops.random.factories import randn
-from ..ops.shape.broadcasting import broadcast_tensors
+from ._asking import broadcast_tensors, randn, softmax, tensor, tril_indices, zeros
 
 T = TypeVar("T", contravariant=True)
 R = TypeVar("R", covariant=True)

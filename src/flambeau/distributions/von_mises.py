@@ -9,11 +9,8 @@ from ..core.array.dtypes import bool as bool_dtype
 from ..core.array.size import Size
 from ..core.context.grad_mode import no_grad
 from ..core.tensor.tensor import Tensor
-from ..ops.elementwise.special import i0e, i1e
-from ..ops.indexing.masking import where
-from ..ops.making.constants import empty, zeros
-from ..ops.random.factories import rand
 from . import constraints
+from ._asking import empty, i0e, i1e, rand, where, zeros
 from ._centred import Centred
 from .distribution import Distribution
 from .utils import (

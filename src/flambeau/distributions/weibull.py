@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.tensor.tensor import Tensor
-from ..ops.elementwise.special import lgamma
-from ..ops.making.constants import ones_like
 from . import constraints
+from ._asking import lgamma, ones_like
 from .exponential import Exponential
 from .transformed_distribution import TransformedDistribution
 from .transforms import AffineTransform, PowerTransform

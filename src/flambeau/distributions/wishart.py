@@ -13,15 +13,9 @@ from ..core.array.size import Size
 from ..core.context.tracing import is_traced
 from ..core.dispatch.messages import message
 from ..core.tensor.tensor import Tensor
-from ..ops.elementwise.special import digamma, mvlgamma
-from ..ops.indexing.masking import where
-from ..ops.linalg.matrices import slogdet
-from ..ops.linalg.names import cholesky_solve
-from ..ops.making.creation import tensor
-from ..ops.making.ranges import arange, tril_indices
-from ..ops.random.factories import randn
 from ..ops.shape.broadcasting import broadcast_shapes
 from . import constraints
+from ._asking import arange, cholesky_solve, digamma, mvlgamma, randn, slogdet, tensor, tril_indices, where
 from ._covariance import MATRICES, ByCovariance, factor_of, given_matrix
 from .chi2 import Chi2
 from .exp_family import ExponentialFamily

@@ -17,6 +17,7 @@ from ..core.dispatch.messages import message
 from ..core.tensor.tensor import Tensor, wrap
 from ..core.tensor.tree import Spec, flatten, spread, unflatten
 from ..ops.shape.joining import cat
+from . import lent
 from .region import Exit, Logical, Region, Transform, inside, map_pairs, restore, zeros
 from .run import run
 
@@ -144,6 +145,11 @@ def vmap(
 
     @functools.wraps(func)
     def mapped(*args: Any, **kwargs: Any) -> Any:
+        pieces = lent.changed()
+        if pieces is not None and chunk_size is None:
+            return lent.mapped_by(
+                pieces, func, in_dims, out_dims, args, kwargs, functools.partial(_samples, randomness)
+            )
         leaves, spec, dims = _inputs(func, in_dims, args)
         size = _batch_size(leaves, dims)
 
@@ -254,15 +260,7 @@ def _mapped(
         told.append((out_spec, _out_dims(func, out_dims, out_spec, results)))
         return results
 
-    try:
-        made = run(Vmap(size, randomness), body, [(x,) for x in batched])
-    except JAX_NEEDS_VALUES as error:
-        if state.trace is not None:  # `compile` says what to do
-            raise
-        raise RuntimeError(
-            "vmap: the mapped function needs the values of single samples (.item(), .numpy(), `if tensor:`, or a result whose "
-            "shape depends on them), which it does not have. Use torch.where for a choice, or call it for each sample"
-        ) from error
+    made = _samples(randomness, size, body, batched)
     out_spec, places = told[0]
     results = []
     for (depends, (tensor,)), dim in zip(made, places, strict=True):
@@ -272,6 +270,19 @@ def _mapped(
             )
         results.append(tensor[0] if dim is None else tensor)
     return results, out_spec, places
+
+
+def _samples(randomness: str, size: int, body: Any, batched: list[Any]) -> list[Any]:
+    """What `body` makes of so many samples of tensors that have them in dimension 0."""
+    try:
+        return run(Vmap(size, randomness), body, [(x,) for x in batched])
+    except JAX_NEEDS_VALUES as error:
+        if state.trace is not None:  # `compile` says what to do
+            raise
+        raise RuntimeError(
+            "vmap: the mapped function needs the values of single samples (.item(), .numpy(), `if tensor:`, or a result whose "
+            "shape depends on them), which it does not have. Use torch.where for a choice, or call it for each sample"
+        ) from error
 
 
 def _out_dims(func: Any, out_dims: Any, spec: Spec, results: list[Any]) -> list[int | None]:

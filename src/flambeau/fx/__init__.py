@@ -8,6 +8,7 @@ from . import (
     _lazy_graph_module,
     _pytree,
     _symbolic_trace,
+    config,
     experimental,
     graph,
     graph_module,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.dispatch.help import explain_namespace as _explain_namespace
 
 # isort: off
+from . import reductions as reductions
 from .spawn import ENV_VAR_PARALLEL_START as ENV_VAR_PARALLEL_START, ProcessContext as ProcessContext
 from .spawn import ProcessExitedException as ProcessExitedException, ProcessRaisedException as ProcessRaisedException
 from .spawn import SpawnContext as SpawnContext, spawn as spawn

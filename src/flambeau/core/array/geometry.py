@@ -152,7 +152,8 @@ def _starts(route: _Route, units: tuple[int, ...], offset: int) -> tuple[int, ..
 
 
 def _flat(base: jax.Array, bits: Any) -> jax.Array:
-    """The storage's elements in a row, their bits read as another type if asked."""
+    """The storage's elements in a row, their bits read as another type if asked; bytes at the end that make no whole element are left
+    out."""
     if bits is None or bits == base.dtype:
         return base.reshape(-1)
     flat = base.reshape(-1)
@@ -160,17 +161,20 @@ def _flat(base: jax.Array, bits: Any) -> jax.Array:
         flat = jnp.stack([flat.real, flat.imag], -1).reshape(-1)
     if bits.kind == "c":
         part = np.dtype(f"f{bits.itemsize // 2}")
-        flat = _flat(flat, part).reshape(-1, 2)
-        return lax.complex(flat[:, 0], flat[:, 1])
+        parts = _grouped(_flat(flat, part), 2)
+        return lax.complex(parts[:, 0], parts[:, 1])
     if flat.dtype == bits:
         return flat
-    source = flat.dtype.itemsize
-    if np.dtype(bool) in (flat.dtype, bits):
-        flat = flat.astype(np.uint8) if flat.dtype.kind == "b" else flat
-        return flat.astype(bool) if bits.kind == "b" else lax.bitcast_convert_type(flat, bits).reshape(-1)
-    if bits.itemsize > source:
-        flat = flat.reshape(-1, bits.itemsize // source)
+    if bits.kind == "b":
+        return _flat(flat, np.dtype(np.uint8)).astype(bool)
+    flat = flat.astype(np.uint8) if flat.dtype.kind == "b" else flat
+    if bits.itemsize > flat.dtype.itemsize:
+        flat = _grouped(flat, bits.itemsize // flat.dtype.itemsize)
     return lax.bitcast_convert_type(flat, bits).reshape(-1)
+
+
+def _grouped(flat: jax.Array, count: int) -> jax.Array:
+    return flat[: flat.size // count * count].reshape(-1, count)
 
 
 def _indices(shape: tuple[int, ...], strides: tuple[int, ...], offset: Any) -> jax.Array:
@@ -253,7 +257,10 @@ def _place_gather(new: jax.Array, offset: Any, shape: Any, strides: Any, whole: 
 
 
 def _unflat(flat: jax.Array, base: jax.Array) -> jax.Array:
-    return _flat(flat, base.dtype).reshape(base.shape)
+    back = _flat(flat, base.dtype)
+    if back.size < base.size:  # what made no whole element stays
+        back = jnp.concatenate([back, base.reshape(-1)[back.size :]])
+    return back.reshape(base.shape)
 
 
 def _plan(numel: int, g: Geometry, fixed: bool) -> tuple[_Route | None, Any]:

@@ -146,7 +146,7 @@ def _leaves(data: Any) -> Iterator[Any]:
         yield from _leaves(it)
 
 
-def legacy_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+def legacy_arguments(args: tuple[Any, ...], kwargs: dict[str, Any], here: str = "cpu") -> tuple[Any, ...]:
     """What `Tensor(...)` is made of, given by place or by name. TypeError for other names, RuntimeError for another device."""
     named = kwargs.keys() - {"device"}
     if named:
@@ -155,8 +155,8 @@ def legacy_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any
         name = named.pop()
         args = (Size(kwargs[name]) if name == "size" else kwargs[name],)
     where = kwargs.get("device")
-    if where is not None and (kind := device(where).type) != "cpu":
-        raise RuntimeError(f"legacy constructor expects device type: cpu but device type: {kind} was passed")
+    if where is not None and (kind := device(where).type) != here:
+        raise RuntimeError(f"legacy constructor expects device type: {here} but device type: {kind} was passed")
     return args
 
 

@@ -314,7 +314,7 @@ class SharedStorage(_NumPyStorage):
         """The NumPy array that shows the same elements, sharing the memory."""
         flat = self.host.reshape(-1)
         if g.bits is not None and g.bits != flat.dtype:
-            flat = flat.view(g.bits)
+            flat = flat.view(np.uint8)[: flat.nbytes // g.bits.itemsize * g.bits.itemsize].view(g.bits)
         size = flat.itemsize
         flat = flat[g.offset :] if g.numel else flat
         dtype = flat.dtype

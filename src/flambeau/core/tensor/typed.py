@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..array import dtypes
-from ..array.size import constructed
+from ..array.size import constructed, legacy_arguments
 from .tensor import Tensor, from_host
 
 
@@ -18,7 +18,8 @@ class _TensorType(type):
     def __instancecheck__(cls, instance: Any) -> bool:
         return isinstance(instance, Tensor) and instance.dtype is cls.dtype and instance.device.type == cls.device_type
 
-    def __call__(cls, *args: Any) -> Tensor:
+    def __call__(cls, *args: Any, **kwargs: Any) -> Tensor:
+        args = legacy_arguments(args, kwargs, cls.device_type) if kwargs else args
         if len(args) == 1 and isinstance(args[0], Tensor):
             if args[0].dtype is not cls.dtype:
                 raise TypeError(f"expected {_options(cls.dtype)} (got {_options(args[0].dtype)})")

@@ -1,6 +1,7 @@
 """Modules on several devices and in several processes."""
 
 from ...core.dispatch.help import explain_namespace as _explain
+from . import comm as comm
 from .data_parallel import DataParallel, data_parallel
 from .distributed import DistributedDataParallel
 from .parallel_apply import parallel_apply

@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 
 from ...core.array.dtypes import BOOL, FLOAT, INTEGER
-from ...core.dispatch.operator import Array, composite, operator
+from ...core.dispatch.operator import Array, _publish, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..support.checks import axes_of, category, demand, require_floating, type_name
 
@@ -110,6 +110,9 @@ def segment_reduce(
             given,
         )
     return _segment_reduce(data, given, reduce, axis, initial)
+
+
+_publish("_segment_reduce", segment_reduce, ("torch",))  # PyTorch has it under both names
 
 
 @operator()

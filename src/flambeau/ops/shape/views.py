@@ -129,6 +129,9 @@ def _view_dtype(g: Geometry, held: np.dtype, target: np.dtype) -> Geometry:
     return Geometry(shape, (*(s // ratio for s in g.strides[:-1]), 1), g.offset // ratio, target)
 
 
+_same_memory = Tensor.detach  # before dispatch modes see it
+
+
 def _view(self: Tensor, *shape: Any, dtype: Any = None, size: Sequence[int] | None = None) -> Tensor:
     """The same elements with another shape, or with their bits read as another dtype."""
     if size is not None:
@@ -140,7 +143,8 @@ def _view(self: Tensor, *shape: Any, dtype: Any = None, size: Sequence[int] | No
     if dtype is not None:
         if isinstance(self._storage, ByteStorage):
             self._storage.take_dtype(dtype.numpy)
-        return _view_dtype(self, self._np_dtype, dtype.numpy)
+        # PyTorch doesn't record it, nor call it a view
+        return _same_memory(_view_dtype(self, self._np_dtype, dtype.numpy))
     if grad_state.trace is not None:
         grad_state.trace.look_at_strides(self)  # they decide whether there is such a view
     return _view_shape(self, *shape)

@@ -15,7 +15,7 @@ from flambeau.core.dispatch.help import (
 from flambeau.core.dispatch.help import (
     explain_own_methods as _explain_own_methods,
 )
-from flambeau.utils.data import _utils, dataloader, datapipes, dataset, distributed, sampler
+from flambeau.utils.data import _utils, dataloader, datapipes, dataset, distributed, graph, graph_settings, sampler
 from flambeau.utils.data._utils.collate import default_collate as default_collate
 from flambeau.utils.data._utils.collate import default_convert as default_convert
 from flambeau.utils.data._utils.worker import get_worker_info as get_worker_info
