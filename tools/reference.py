@@ -181,7 +181,7 @@ def _index(place: Place, families: dict[Family, list[Entry]]) -> str:
         parts.append(f"## [{_capital(family.title)}]({family.page}.md)\n")
         anchors = [(f"{_torch_name(source)}.{label}", label) for source, label, _ in entries]
         parts.append(
-            " · ".join(f"[`{label}`]({family.page}.md#{anchor}){{ #{anchor} }}" for anchor, label in anchors) + "\n"
+            " ".join(f"[`{label}`]({family.page}.md#{anchor}){{ #{anchor} }}" for anchor, label in anchors) + "\n"
         )
     return "\n".join(parts)
 
