@@ -134,19 +134,14 @@ def pages() -> dict[Path, str]:
     for i, (title, code) in enumerate(CASES.items(), 1):
         shown = [f"```py\n{textwrap.dedent(code).strip()}\n```"]
         for name, library in (("PyTorch", torch), ("flambeau", flambeau)):
-            lines = "\n".join(wrapped for line in said(library, code).splitlines() for wrapped in _wrapped(line))
-            shown.append(f"{name}:\n\n```text\n{lines}\n```")
+            shown.append(f"{name}:\n\n```text\n{said(library, code).rstrip()}\n```")
         english += [f"## {i}. {title}", ENGLISH[title], *shown]
         translated, why = CHINESE[title]
         chinese += [f"## {i}. {translated}", why, *shown]
-    for page in (english, chinese):  # the texts of errors are folded on narrow screens
+    for page in (english, chinese):  # the texts of errors are folded by the reader's browser
         page.insert(2, '<div class="wrapped" markdown>')
         page.append("</div>")
     return {DOCS / "errors.md": "\n\n".join(english) + "\n", DOCS / "zh" / "errors.md": "\n\n".join(chinese) + "\n"}
-
-
-def _wrapped(line: str) -> list[str]:
-    return textwrap.wrap(line, 110, subsequent_indent="    ", break_long_words=False, drop_whitespace=True) or [""]
 
 
 if __name__ == "__main__":

@@ -7,43 +7,32 @@ docstrings of the installed flambeau.
 from __future__ import annotations
 
 import html
-import inspect
 import itertools
 import re
-import textwrap
-from collections.abc import Iterator
+import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-import flambeau
-
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "tools"))
 
-# page: title, what stands above the names, and where they are
-PAGES: dict[str, tuple[str, list[str]]] = {
-    "flambeau": ("flambeau's own", ["flambeau:own"]),
-    "torch": ("torch: functions", ["flambeau"]),
-    "tensor": ("torch.Tensor", ["flambeau.Tensor"]),
-    "nn": ("torch.nn: layers", ["flambeau.nn", "flambeau.nn.parameter", "flambeau.nn.utils"]),
-    "functional": ("torch.nn.functional, torch.nn.init", ["flambeau.nn.functional", "flambeau.nn.init"]),
-    "optim": ("torch.optim", ["flambeau.optim", "flambeau.optim.lr_scheduler", "flambeau.optim.swa_utils"]),
-    "data": ("torch.utils.data", ["flambeau.utils.data", "flambeau.utils.checkpoint"]),
-    "autograd": ("torch.autograd, torch.func", ["flambeau.autograd", "flambeau.autograd.functional", "flambeau.func"]),
-    "linalg": ("torch.linalg, fft, special", ["flambeau.linalg", "flambeau.fft", "flambeau.special"]),
-    "distributions": ("torch.distributions", ["flambeau.distributions"]),
-    "distributed": ("torch.distributed", ["flambeau.distributed", "flambeau.parallel"]),
-}
-_OWN = "plot summary jax_function load_exported show_config LoadReport".split()
+import reference  # noqa: E402
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """The menu gets the reference's pages."""
+    place = next(entry for entry in config.nav or [] if "API" in entry)
+    place["API"] = reference.navigation()
+    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are written here."""
-    for path, text in {"benchmarks.md": _benchmarks(), **dict(_reference())}.items():
+    for path, text in {"benchmarks.md": _benchmarks(), **dict(reference.pages())}.items():
         files.append(File.generated(config, path, content=text))
     picture = ROOT / "benchmarks" / "steps.svg"
     files.append(File.generated(config, picture.name, content=picture.read_text()))
@@ -163,125 +152,3 @@ def _with_formulas(markdown: str) -> str:
 def _benchmarks() -> str:
     text = (ROOT / "benchmarks" / "README.md").read_text()
     return text.replace("# Benchmarks", "# Performance tables", 1)
-
-
-def _reference() -> Iterator[tuple[str, str]]:
-    rows = [
-        f"| [{title}]({name}.md) | {', '.join(f'`{_torch_name(s)}`' for s in sources)} |"
-        for name, (title, sources) in PAGES.items()
-    ]
-    head = (
-        "# API reference\n\nNames, defaults and results are PyTorch 2.13's; where they are not, "
-        "[Differences](../differences.md) says so. The pages are written from the code.\n\n| page | names of |\n|---|---|\n"
-    )
-    yield "api/index.md", head + "\n".join(rows) + "\n"
-    for name, (title, sources) in PAGES.items():
-        parts = [f"# {title}\n"]
-        for source in sources:
-            if len(sources) > 1:
-                parts.append(f"## {_torch_name(source)}\n")
-            parts += [_entry(source, label, value) for label, value in _names(source)]
-        yield f"api/{name}.md", "\n".join(parts)
-
-
-def _torch_name(source: str) -> str:
-    return (
-        "flambeau"
-        if source == "flambeau:own"
-        else source.replace("flambeau", "torch", 1)
-        if ".parallel" not in source
-        else source
-    )
-
-
-def _names(source: str) -> Iterator[tuple[str, Any]]:
-    """The public functions and classes of a place, in the order of the alphabet."""
-    if source == "flambeau:own":
-        yield from ((name, getattr(flambeau, name)) for name in _OWN)
-        return
-    place: Any = flambeau
-    for part in source.split(".")[1:]:
-        place = getattr(place, part)
-    listed = getattr(place, "__all__", None) if source.count(".") and isinstance(place, ModuleType) else None
-    for name in sorted(listed or dir(place), key=str.lower):
-        value = inspect.getattr_static(place, name, None) if isinstance(place, type) else getattr(place, name, None)
-        known = callable(value) or isinstance(value, property)
-        ours = str(getattr(value, "__module__", "flambeau")).split(".")[0] in ("flambeau", "torch", "builtins")
-        if not name.startswith("_") and known and ours and not isinstance(value, ModuleType) and inspect.getdoc(value):
-            yield name, value
-
-
-def _entry(source: str, name: str, value: Any) -> str:
-    """One name: a heading, its signature, its docstring."""
-    place = _torch_name(source)
-    kind = "class " if isinstance(value, type) else ""
-    shown = f"{place}.{name}" if place != "torch.Tensor" else f"Tensor.{name}"
-    described = value
-    if place == "torch.Tensor" and name.endswith("_"):  # writes in place what the method without the stroke computes
-        described = inspect.getattr_static(flambeau.Tensor, name[:-1], value)
-    signature = "" if isinstance(value, property) else _signature(described, place == "torch.Tensor")
-    return f"### {name} {{ #{place}.{name} .api }}\n\n```python\n{kind}{shown}{signature}\n```\n\n{_markdown(inspect.getdoc(value) or '')}\n"
-
-
-def _signature(value: Any, method: bool) -> str:
-    try:
-        signature = inspect.signature(value)
-    except (TypeError, ValueError):
-        return "(...)"
-    given = list(signature.parameters.values())[1 if method else 0 :]
-    parts: list[str] = []
-    for before, parameter in zip([None, *given], given, strict=False):
-        if parameter.kind is parameter.KEYWORD_ONLY and (before is None or before.kind < parameter.VAR_POSITIONAL):
-            parts.append("*")
-        star = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
-        kind = _annotation(parameter.annotation)
-        text = f"{star}{parameter.name}{f': {kind}' if kind else ''}"
-        if parameter.default is not parameter.empty:
-            text += f" = {parameter.default!r}" if kind else f"={parameter.default!r}"
-        parts.append(re.sub(r"<function (\w+) at [^>]*>", r"\1", text))
-    result = _annotation(signature.return_annotation)
-    end = f") -> {result}" if result not in ("", "None") else ")"
-    line = f"({', '.join(parts)}{end}"
-    return line if len(line) < 84 else "(\n    " + ",\n    ".join(parts) + f",\n{end}"
-
-
-def _annotation(kind: Any) -> str:
-    """An annotation as a reader knows it: what an operator's function gets as arrays, its caller gives as tensors."""
-    if kind is inspect.Parameter.empty:
-        return ""
-    text = kind if isinstance(kind, str) else inspect.formatannotation(kind)
-    return re.sub(
-        r"Static\[(.*)\]$",
-        r"\1",
-        re.sub(r"\bArrays\b", "Sequence[Tensor]", re.sub(r"(?<!\.)\bArray\b", "Tensor", text)),
-    )
-
-
-def _markdown(text: str) -> str:
-    """A docstring as markdown: examples become code, a line that begins with spaces keeps its place, the rest flows."""
-    out: list[str] = []
-    for block in re.split(r"\n\s*\n", textwrap.dedent(text).strip()):
-        lines = block.split("\n")
-        if page := re.fullmatch(r"PyTorch: (https://\S+)", block.strip()):
-            out.append(f"[PyTorch's page]({page[1]})")
-        elif any(line.lstrip().startswith(">>>") for line in lines):
-            first = next(i for i, line in enumerate(lines) if line.lstrip().startswith(">>>"))
-            out += ["**Example**" if lines[:first] == ["Example:"] else _flow(lines[:first])] if first else []
-            out.append("```pycon\n" + textwrap.dedent("\n".join(lines[first:])) + "\n```")
-        elif (
-            len(lines) > 1
-            and re.fullmatch(r"[A-Z][a-z]+:", lines[0])
-            and all(line.startswith("    ") for line in lines[1:])
-        ):
-            out.append("\n".join([f"**{lines[0][:-1]}**\n", *(f"- {_flow([line])}" for line in lines[1:])]))
-        elif any(line.startswith("    ") for line in lines[:1]):
-            out.append("```text\n" + textwrap.dedent(block) + "\n```")
-        else:
-            out.append(_flow(lines))
-    return "\n\n".join(out)
-
-
-def _flow(lines: list[str]) -> str:
-    joined = "\n".join(line.strip() if not re.match(r"\s*[-*] ", line) else line for line in lines)
-    pieces = re.split(r"(`[^`]*`)", joined)
-    return "".join(p if p.startswith("`") else re.sub(r"([*_<\[\]])", r"\\\1", p) for p in pieces)

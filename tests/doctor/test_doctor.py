@@ -28,8 +28,7 @@ FOUND = {
     "constant_loss": {
         ("constant-loss", 7),
         ("no-gradients", 8),
-        ("no-no-grad", 9),
-        ("constant-loss", 10),
+        ("constant-loss", 10),  # and no advice to put line 9 under no_grad
         ("raised", 10),
     },
     "clean": set(),

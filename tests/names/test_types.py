@@ -66,6 +66,7 @@ nn.LSTM(3, 4, batchfirst=True)       # E: Unexpected keyword argument "batchfirs
 nn.GRU(3, 4, proj_size=2)            # E: Unexpected keyword argument "proj_size"
 nn.Dropout(prob=0.5)                 # E: Unexpected keyword argument "prob"
 flambeau.save(net.state_dict())      # E: Missing positional argument
+flambeau.save(net.state_dict(), 3)   # E: Argument 2 to "save" has incompatible type "int"
 net.load_state_dict("net.pt")        # E: Argument 1 to "load_state_dict"
 layer("x")                           # E: has incompatible type "str"
 net(x, depp=True)                    # E: Unexpected keyword argument "depp"

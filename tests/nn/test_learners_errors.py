@@ -530,9 +530,10 @@ def test_an_optimizer_tells_of_parameters_that_it_does_not_get():
             self.out = fb.nn.Linear(2, 1)
 
     text = r"the optimizer does not get all parameters: the model holds `layers` in a plain container.*nn\.ModuleList"
-    with pytest.warns(UserWarning, match=text) as caught:
-        fb.optim.SGD(Net().parameters(), 0.1)
-    assert len(caught) == 1 and caught[0].filename == __file__
+    for optimizer in (fb.optim.SGD, fb.optim.Adam, fb.optim.AdamW):  # constructors of one floor, two and three
+        with pytest.warns(UserWarning, match=text) as caught:
+            optimizer(Net().parameters(), 0.1)
+        assert len(caught) == 1 and caught[0].filename == __file__
     with pytest.raises(ValueError, match=r"empty parameter list: the model holds `ws` .*nn\.ParameterDict"):
         model = fb.nn.Module()
         model.ws = {"a": fb.nn.Parameter(fb.ones(1))}

@@ -8,7 +8,7 @@ import pickle
 import struct
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -20,6 +20,12 @@ from .pickler import Plan, pickler
 from .settings import settings
 
 
+class Writes(Protocol):
+    """What is written to, if it is no path."""
+
+    def write(self, data: bytes, /) -> Any: ...
+
+
 class _Nowhere:
     def write(self, data: Any) -> int:
         return len(data)
@@ -27,7 +33,7 @@ class _Nowhere:
 
 def save(
     obj: object,
-    f: Any,
+    f: str | os.PathLike[str] | Writes,
     pickle_module: Any = pickle,
     pickle_protocol: int = 2,
     _use_new_zipfile_serialization: bool = True,
@@ -57,7 +63,7 @@ def save(
     pickler(pickle_module, stream, pickle_protocol, plan).dump(obj)
 
     if path is None:
-        _write(files.complete(f.write), "archive", stream.getbuffer(), plan, pickle_protocol)
+        _write(files.complete(cast("Writes", f).write), "archive", stream.getbuffer(), plan, pickle_protocol)
         if hasattr(f, "flush"):
             f.flush()
         return

@@ -26,15 +26,19 @@ def print_histograms(file: Path) -> None:
         content = weights.read(file)
     except Exception as error:
         sys.exit(f"flambeau: {file}: {error}")
-    table = Table("Key", "Shape", "Mean", "Std", "Min", "Histogram", "Max", "")
+    tensors = [(key, value) for key, value in weights.leaves(content) if isinstance(value, flambeau.Tensor)]
+    rows = []
+    with Bar("looking at", sum(weights.bytes_of(tensor) for _, tensor in tensors)) as bar:
+        for key, tensor in tensors:
+            rows.append((key, weights.shape_of(tensor), *row(tensor)))
+            bar.advance(weights.bytes_of(tensor))
+    notes = [""] if any(told[-1] for told in rows) else []  # no empty column where there is nothing to note
+    table = Table("Key", "Shape", "Mean", "Std", "Min", "Histogram", "Max", *notes)
     for column in (1, 2, 3, 4):
         table.columns[column].justify = "right"
     table.columns[5].no_wrap = True
-    tensors = [(key, value) for key, value in weights.leaves(content) if isinstance(value, flambeau.Tensor)]
-    with Bar("looking at", sum(weights.bytes_of(tensor) for _, tensor in tensors)) as bar:
-        for key, tensor in tensors:
-            table.add_row(key, weights.shape_of(tensor), *row(tensor))
-            bar.advance(weights.bytes_of(tensor))
+    for told in rows:
+        table.add_row(*told[: len(table.columns)])
     console = Console(markup=False, emoji=False)
     if not console.is_terminal:
         console.width = 200

@@ -35,6 +35,8 @@ def examine(path: str, run: Callable[[], Any] | None) -> list[Finding]:
     kinds = {f.kind for f in seen}
     # what was seen running is surer than what was read
     found = [f for f in found if f.kind != "no-zero-grad" or "raised" in kinds]
+    if "constant-loss" in kinds:  # that results are not differentiated comes of it, and is no evaluation
+        seen = [f for f in seen if f.kind not in ("no-no-grad", "no-eval")]
     told = {(f.kind, f.names.get("name")) for f in found}
     in_a_loop = any(f.kind == "graph-kept" for f in found)
     seen = [f for f in seen if (f.kind, f.names.get("name", "").rpartition(".")[2]) not in told]

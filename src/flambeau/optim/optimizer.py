@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -200,7 +201,8 @@ class Optimizer:
         given = {id(p) for group in self.param_groups for p in group["params"]}
         for path, proper, parameters in unregistered(model):
             if any(p.requires_grad and id(p) not in given for p in parameters):
-                warnings.warn(f"the optimizer does not get all parameters: {plainly_held(path, proper)}", stacklevel=5)
+                text = f"the optimizer does not get all parameters: {plainly_held(path, proper)}"
+                warnings.warn(text, stacklevel=_level_of_the_caller())
 
     def _start(self) -> None:
         """What neither a pickle nor a copy carries along."""
@@ -513,3 +515,11 @@ def _group_tensors(
 
 
 Optimizer._group_tensors_by_device_and_dtype = staticmethod(_group_tensors)  # type: ignore[attr-defined]
+
+
+def _level_of_the_caller() -> int:
+    """The `stacklevel` at which a warning of the function that asks points to the line that makes the optimizer."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith(__package__):
+        frame, level = frame.f_back, level + 1
+    return level

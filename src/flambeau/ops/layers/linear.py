@@ -27,10 +27,7 @@ def _linear_name(arrays: list[Any]) -> str:
 
 @operator(methods=False, public=("nn.functional",), grad=_linear_name, autocast="lower", in_python=False)
 def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
-    """`input @ weight.T + bias` over the last dimension.
-
-    Shapes: input `(*, in)`, weight `(out, in)` or `(in)`, bias `(out)` or `()`; the result is `(*, out)` or `(*)`.
-    """
+    """`input @ weight.T + bias` over the last dimension; a weight `(in_features)` gives `(*)`."""
     if not input.ndim and input.aval.weak_type:
         raise not_a_tensor("linear", "input", 1, 0 if input.dtype.kind == "i" else 0.0)
     if input.dtype != weight.dtype or (bias is not None and bias.dtype != input.dtype):
