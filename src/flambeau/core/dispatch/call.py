@@ -33,7 +33,7 @@ from .messages import message
 from .misfits import misfit, takes_number
 from .overloads import dispatch_operator
 from .promotion import fit
-from .signature import PYTHON_NUMBERS, not_a_tensor, numbers_held
+from .signature import PYTHON_NUMBERS, NoCount, not_a_tensor, numbers_held
 from .sparse_forms import instead
 
 held_array = numbers_held.array
@@ -266,8 +266,10 @@ def lifted(op: Operator, asks: bool = False) -> Callable[..., Any]:
                 if looked is not None:
                     looked.add(key)
             arrays, taped, numbers = arrays_of(op, name, key, dynamic, asks, tensors, views)
-        except TypeError:
+        except TypeError as error:
             if not asks or (found := ask(call, args, kwargs)) is PASS:
+                if type(error) is NoCount:
+                    raise misfit(call, args, kwargs) or TypeError(str(error)) from None
                 raise
             return found
         except SparseOperand as error:
