@@ -46,6 +46,8 @@ ROWS: dict[str, tuple[list[Any], Callable[..., Any]]] = {
             "cdist": lambda t, x: t.cdist(x, x[:1], p=INF),
         }.items()
     },
+    "normalize": ([[3.0, -4.0, 0.0, INF]], lambda t, x: t.nn.functional.normalize(x, -1.0, 0).nan_to_num(0)),
+    "normalize to its limit": ([[3.0, 4.0]], lambda t, x: t.nn.functional.normalize(x, 2.0, 0, eps=5.0)[0]),
     "polygamma": ([[0.0, -0.0, INF, NAN, -0.5, 1.0]], lambda t, x: t.polygamma(2, x)),
     "polygamma on the left": ([[-INF, -1.0, -3.0]], lambda t, x: t.polygamma(3, x)),
     "renorm": ([[[1.0, 2.0], [NAN, 4.0], [0.1, 0.2]]], lambda t, x: t.renorm(x, 2, 0, 1.0)),
