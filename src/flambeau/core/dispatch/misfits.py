@@ -170,6 +170,12 @@ class _Rest(tuple):  # type: ignore[type-arg]
     """What a call gives for `*args`."""
 
 
+def _positional(schema: FunctionSchema, face: Any) -> list[Argument]:
+    """A schema's arguments that come by position; of a method the tensor is the first, wherever the schema has it (`polygamma`)."""
+    found = [a for a in schema.arguments if not a.kwarg_only]
+    return sorted(found, key=lambda a: a.name != "self") if _is_method(face) else found
+
+
 def _placed(values: list[Any], positional: list[Argument], face: Any) -> list[Any]:
     """The values for a schema's first arguments: what comes one by one is a list where the schema has one."""
     if values and isinstance(values[-1], Tensor) and len(values) == len(positional) == 1 + _is_method(face):
@@ -191,7 +197,7 @@ def _unfit(schema: FunctionSchema, values: list[Any], named: dict[str, Any], fac
     """The first argument of a kind that a schema does not take; True if there is none, False if the schema is about other
     arguments.
     """
-    positional = [a for a in schema.arguments if not a.kwarg_only]
+    positional = _positional(schema, face)
     values = _placed(values, positional, face)
     if len(values) > len(positional):
         return False
@@ -240,7 +246,7 @@ def _counts_by_tensors(face: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
         return False
     values, named = _given(face, args, kwargs) or ([], kwargs)
     for schema in schemas:
-        positional = [a for a in schema.arguments if not a.kwarg_only]
+        positional = _positional(schema, face)
         given = [*zip(positional, _placed(values, positional, face), strict=False)]
         given += [(a, named[a.name]) for a in schema.arguments if a.name in named]
         counts = [value for a, value in given if a.declared.base in _COUNTS]
