@@ -189,3 +189,47 @@ def test_laws(names, seed):
     assert fb.allclose((pushed * w).sum(), (pull(w)[0] * v).sum())
     assert fb.allclose(fb.func.linearize(f, x)[1](v), pushed)
     assert fb.allclose(fb.vmap(f)(rows), fb.stack([f(r) for r in rows]))
+
+
+def with_defaults(t, seen):
+    class Scaled(t.autograd.Function):
+        @staticmethod
+        def forward(x, factor=3.0, offset=1.0):
+            return x * factor + offset
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            seen.append(inputs[1:])
+            ctx.factor = inputs[1]
+
+        @staticmethod
+        def backward(ctx, gradient):
+            seen.append(ctx.needs_input_grad)
+            return gradient * ctx.factor, None, None
+
+        @staticmethod
+        def jvp(ctx, direction, *others):
+            seen.append(others)
+            return direction * ctx.factor
+
+        @staticmethod
+        def vmap(info, in_dims, x, factor, offset):
+            seen.append((in_dims, factor, offset))
+            return Scaled.apply(x, factor, offset), in_dims[0]
+
+    return Scaled
+
+
+@pytest.mark.parametrize("given", [{}, {"factor": 2.0}, {"offset": 5.0}])
+def test_what_a_call_leaves_out_is_an_input_too(given):
+    found = []
+    for t in (fb, torch):
+        seen: list = []
+        apply, x = with_defaults(t, seen).apply, t.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+        made = apply(x, **given)
+        slope = t.autograd.grad(made.sum(), x)[0]
+        inner = t.func.grad(lambda x: apply(x, **given).sum())(x.detach())  # noqa: B023
+        pushed = t.func.jvp(lambda x: apply(x, **given), (x.detach(),), (x.detach(),))[1]  # noqa: B023
+        mapped = t.func.vmap(lambda x: apply(x, **given))(x.detach())  # noqa: B023
+        found.append(([v.tolist() for v in (made, slope, inner, pushed, mapped)], {str(s) for s in seen}))
+    assert found[0] == found[1]

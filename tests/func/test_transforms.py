@@ -69,6 +69,13 @@ REVERSE = {
         t.func.vjp(lambda x, y: {"b": x * y, "a": x.sin()}, x, y), {"b": x, "a": y}
     ),
     "vjp aux": lambda t, x, y, W, B: t.func.vjp(lambda x: (x.sin(), x * 2), x, has_aux=True)[2],
+    "vjp of what is written": lambda t, x, y, W, B: t.func.vjp(lambda x: (x * 1).mul_(y), x)[1](y),
+    "vjp of a written view": lambda t, x, y, W, B: t.func.vjp(lambda x: (x * 1)[1:].mul_(y[0]), x)[1](y[1:]),
+    "vjp of several written": lambda t, x, y, W, B: t.func.vjp(lambda x: [(z := x * 2).mul_(y), z, z[0].sin_()], x)[1](
+        [x, y, y[0]]
+    ),
+    "jacrev of what is written": lambda t, x, y, W, B: t.func.jacrev(lambda x: (W @ x).mul_(2).sin_())(x),
+    "hessian of what is written": lambda t, x, y, W, B: t.func.jacrev(t.func.grad(lambda x: (x * x).mul_(x).sum()))(x),
     "vjp twice used": lambda t, x, y, W, B: [t.func.vjp(cube, x)[1](t.tensor(s, dtype=x.dtype)) for s in (1.0, 2.0)],
     "vjp of a list": lambda t, x, y, W, B: t.func.vjp(lambda p: p[0] * p[1], [x, y])[1](x),
     "grad of pull": lambda t, x, y, W, B: t.func.grad(lambda y: (t.func.vjp(t.sin, x)[1](y)[0] ** 2).sum())(y),

@@ -38,6 +38,18 @@ ROWS: dict[str, tuple[list[Any], Callable[..., Any]]] = {
     "remainder": ([[1.0, -2.0, INF, 5.5, 1.0], [INF, INF, 2.0, -2.0, 0.0]], lambda t, x, y: t.remainder(x, y)),
     "cdist 1": ([[[1.0, 2.0], [NAN, 4.0]], [[1.0, 1.0], [1.0, 1.0]]], lambda t, x, y: t.cdist(x, y, p=1.0)),
     "pdist 1": ([[[1.0, 2.0], [NAN, 4.0], [3.0, 0.0]]], lambda t, x: t.nn.functional.pdist(x, p=1.0)),
+    **{
+        f"{name} inf, {kind}": ([[[1.0, 1.0, 0.0], rest]], call)
+        for kind, rest in {"nan": [2.0, NAN, 3.0], "inf": [4.0, INF, 2.0], "both": [NAN, -INF, 0.0]}.items()
+        for name, call in {
+            "pdist": lambda t, x: t.nn.functional.pdist(x, p=INF),
+            "cdist": lambda t, x: t.cdist(x, x[:1], p=INF),
+        }.items()
+    },
+    "normalize": ([[3.0, -4.0, 0.0, INF]], lambda t, x: t.nn.functional.normalize(x, -1.0, 0).nan_to_num(0)),
+    "normalize to its limit": ([[3.0, 4.0]], lambda t, x: t.nn.functional.normalize(x, 2.0, 0, eps=5.0)[0]),
+    "polygamma": ([[0.0, -0.0, INF, NAN, -0.5, 1.0]], lambda t, x: t.polygamma(2, x)),
+    "polygamma on the left": ([[-INF, -1.0, -3.0]], lambda t, x: t.polygamma(3, x)),
     "renorm": ([[[1.0, 2.0], [NAN, 4.0], [0.1, 0.2]]], lambda t, x: t.renorm(x, 2, 0, 1.0)),
     "renorm of columns": ([[[1.0, 2.0], [NAN, 4.0]]], lambda t, x: t.renorm(x, 2, 1, 0.5)),
     "logcumsumexp": ([[1.0, -INF, 2.0, 0.5]], lambda t, x: t.logcumsumexp(x, 0)),

@@ -125,6 +125,13 @@ def _tensors_only(tree: Any, what: str) -> tuple[list[Any], Spec]:
     return leaves, spec
 
 
+def _place_of(output: Tensor) -> Tensor:
+    """Another tensor of the same values at the same place on the tape."""
+    place = output._off_tape()
+    place._edge = output._tape_edge()
+    return place
+
+
 def _split(result: Any, has_aux: bool, what: str) -> tuple[Any, Any]:
     if not has_aux:
         return result, None
@@ -172,6 +179,7 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         inner = [scope.enter(p) for p in primals]
         result, aux = _split(func(*inner), has_aux, "vjp(f, *primals)")
     outputs, spec = _tensors_only(result, "vjp(f, *primals)")
+    outputs = [_place_of(output) for output in outputs]  # those that were written to lose theirs when the scope is left
     shape = flatten(tuple(primals))[1]
 
     def pull(cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> Any:

@@ -297,6 +297,8 @@ class Function:
         """Run forward and put the call on the tape."""
         if kwargs:
             args, kwargs = cls._positional(args, kwargs)
+        if cls.setup_context is not Function.setup_context:
+            args += _defaults_after(cls.forward, len(args))
         if grad_state.trace is not None:
             grad_state.trace.look_at_class(cls, _METHODS)
         transform = grad_state.transforms
@@ -307,6 +309,11 @@ class Function:
         """Arguments given by name in their places, so that backward returns a gradient for each."""
         lead = (None,) if cls.setup_context is Function.setup_context else ()
         bound = inspect.signature(cls.forward).bind(*lead, *args, **kwargs)
+        if not lead:
+            by_name = {name for name, p in bound.signature.parameters.items() if p.kind is p.KEYWORD_ONLY}
+            left_out = by_name.difference(kwargs)
+            bound.apply_defaults()
+            return bound.args, {name: value for name, value in bound.kwargs.items() if name not in left_out}
         return bound.args[len(lead) :], bound.kwargs
 
     @classmethod
@@ -366,6 +373,14 @@ class NestedIOFunction(Function):
             f"{cls.__name__}: NestedIOFunction needs functions with instances, which are gone (Legacy autograd function with "
             "non-static forward method is deprecated): use torch.autograd.Function, and hand it the tensors one by one"
         )
+
+
+def _defaults_after(forward: Any, given: int) -> tuple[Any, ...]:
+    """The defaults of what a call leaves out: `setup_context`, `vmap` and `jvp` are given these as inputs, too."""
+    forward = inspect.unwrap(forward)
+    defaults = getattr(forward, "__defaults__", None) or ()
+    missing = forward.__code__.co_argcount - given if defaults else 0
+    return defaults[-missing:] if 0 < missing <= len(defaults) else ()
 
 
 def _in_place_of(made: Any, output: Any, ctx: FunctionCtx) -> Any:

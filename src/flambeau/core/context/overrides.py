@@ -10,6 +10,7 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable, Iterable
+from types import BuiltinFunctionType
 from typing import Any, TypeVar, cast
 
 import jax
@@ -508,8 +509,19 @@ def handle_torch_function(
 
 _SILENT.update((jax.Array, type(jax.numpy)))
 
+
+def refuse_pytorchs(func: Any) -> None:
+    """Raise TypeError for a function of PyTorch's own: compiled, as none of ours is that asks others, or from a module of torch's."""
+    home = getattr(getattr(func, "__globals__", {}).get("__spec__"), "name", "")
+    if isinstance(func, BuiltinFunctionType) or home.partition(".")[0] == "torch":
+        raise TypeError(
+            f"{func.__name__}(): a function of PyTorch's own got a flambeau.Tensor: call flambeau's function of that name, or "
+            "hand over the values (torch.from_numpy(x.numpy()), torch.from_dlpack(x))"
+        )
+
+
 __all__ = [
     "PASS", "Overridden", "all_silent", "ask", "attribute", "disabled", "dispatch", "face", "guard_class", "guarded",
     "handle_torch_function", "has_say", "has_torch_function", "has_torch_function_unary", "has_torch_function_variadic",
-    "made_by", "name_public", "never_asked", "no_subclasses", "nobody", "plain", "pop", "push", "resolve", "with_a_say",
+    "made_by", "name_public", "never_asked", "no_subclasses", "nobody", "plain", "pop", "push", "refuse_pytorchs", "resolve", "with_a_say",
 ]  # fmt: skip

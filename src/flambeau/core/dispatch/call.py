@@ -33,7 +33,7 @@ from .messages import message
 from .misfits import misfit, takes_number
 from .overloads import dispatch_operator
 from .promotion import fit
-from .signature import PYTHON_NUMBERS, not_a_tensor, numbers_held
+from .signature import PYTHON_NUMBERS, NoCount, not_a_tensor, numbers_held
 from .sparse_forms import instead
 
 held_array = numbers_held.array
@@ -266,8 +266,10 @@ def lifted(op: Operator, asks: bool = False) -> Callable[..., Any]:
                 if looked is not None:
                     looked.add(key)
             arrays, taped, numbers = arrays_of(op, name, key, dynamic, asks, tensors, views)
-        except TypeError:
+        except TypeError as error:
             if not asks or (found := ask(call, args, kwargs)) is PASS:
+                if type(error) is NoCount:
+                    raise misfit(call, args, kwargs) or TypeError(str(error)) from None
                 raise
             return found
         except SparseOperand as error:
@@ -359,11 +361,6 @@ def refuse_recorded_out(*values: Any, name: str = "") -> None:
         )
 
 
-_JOINING = frozenset(
-    ("cat", "concat", "concatenate", "stack", "hstack", "vstack", "row_stack", "dstack", "column_stack")
-)  # PyTorch's cat stores their results, with an error of its own
-
-
 def into_out(call: Callable[..., Any], args: Any, kwargs: dict[str, Any], asks: bool = False) -> Any:
     if asks and (found := ask(call, args, kwargs)) is not PASS:
         return found
@@ -375,10 +372,12 @@ def into_out(call: Callable[..., Any], args: Any, kwargs: dict[str, Any], asks: 
     with no_grad():
         made = call(*args, **kwargs)
     results = made if isinstance(made, tuple) else (made,)
+    kernel = getattr(getattr(call, "operator", None), "stored_by", None)
     for target, result in zip(targets, results, strict=True):
-        if call.__name__ in _JOINING and isinstance(target, Tensor) and not can_cast(result.dtype, target.dtype):
+        if kernel and isinstance(target, Tensor) and not can_cast(result.dtype, target.dtype):
             raise TypeError(
-                f"torch.cat(): input types can't be cast to the desired output type {target.dtype.abbr} (from {result.dtype.abbr})"
+                f"torch.{kernel}(): input types can't be cast to the desired output type {target.dtype.abbr} "
+                f"(from {result.dtype.abbr})"
             )
         _tell_resized(target, result)
         store(target, result)

@@ -45,8 +45,10 @@ class Operator:
         real: str | None = None,
         constant: dict[str, Any] | None = None,
         room: dict[str, str] | None = None,
+        stored_by: str | None = None,
     ):
         self.function = function
+        self.stored_by = stored_by
         self.check = check
         self.images = images
         self.casts = casts

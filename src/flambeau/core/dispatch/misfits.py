@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..array.devices import device
-from ..array.dtypes import dtype
+from ..array.dtypes import BOOL, dtype
 from ..context.grad_mode import state
 from ..context.overrides import PASS, all_silent, ask, has_say, resolve
 from ..tensor.tensor import Tensor
@@ -31,6 +31,7 @@ _RENAMED = {"axis": "dim", "keepdims": "keepdim", "x": "input"}
 # names of what PyTorch has in Python, whose options may be of other kinds than the operators'
 in_python: set[str] = set()
 _WORDS = {"Scalar": "Number", "SymInt": "int", "ScalarType": "torch.dtype", "SymBool": "bool"}
+_COUNTS = ("int", "SymInt")
 MOST = 256  # combinations of kinds that are remembered of one function
 
 
@@ -40,6 +41,11 @@ def _is_index(value: Any) -> bool:
     return hasattr(value, "__index__") and not isinstance(value, (bool, np.bool_))
 
 
+def _is_count(value: Any) -> bool:
+    """What PyTorch takes for an `int`, which no graph could hold: of tensors those without dimensions, and no bools."""
+    return _is_index(value) and not (isinstance(value, Tensor) and (value.ndim or value.dtype.category == BOOL))
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, (bool, int, float, complex, np.generic)) or (isinstance(value, Tensor) and not value.ndim)
 
@@ -47,7 +53,7 @@ def _is_number(value: Any) -> bool:
 _KINDS: dict[str, Callable[[Any], bool]] = {
     "Tensor": lambda v: isinstance(v, Tensor),
     "Scalar": _is_number,
-    "int": _is_index,
+    "int": _is_count,
     "SymInt": _is_index,
     "float": lambda v: _is_number(v) and not isinstance(v, complex),
     "bool": lambda v: isinstance(v, bool),
@@ -76,11 +82,18 @@ def _accepts(argument: Argument, value: Any, steps: int, number: bool) -> bool:
         return True
     if last == "?":
         return value is None or _accepts(argument, value, steps - 1, number)
+    whole = argument.declared.base in _COUNTS
     if isinstance(value, (list, tuple)):
-        return all(_accepts(argument, v, steps - 1, number) for v in value)
+        return all(_accepts(argument, v, steps - 1, number) or (whole and _is_index(v)) for v in value)
     if isinstance(value, Tensor) and argument.declared.base != "Tensor":
-        return True  # sizes in a tensor: what is in it decides
+        return not whole or (len(last) > 2 and _is_index(value))
     return len(last) > 2 and _accepts(argument, value, steps - 1, number)
+
+
+def _tells_all(refused: Argument) -> bool:
+    """Whether what was given for an argument, in the place of its default, is wrong whatever else there is."""
+    given = refused.default_value
+    return _is_plain(given) or (isinstance(given, Tensor) and refused.declared.base in _COUNTS)
 
 
 # whose functions ATen's names mean (those of the last three have them with a prefix)
@@ -157,8 +170,18 @@ class _Rest(tuple):  # type: ignore[type-arg]
     """What a call gives for `*args`."""
 
 
+def _positional(schema: FunctionSchema, face: Any) -> list[Argument]:
+    """A schema's arguments that come by position; of a method the tensor is the first, wherever the schema has it (`polygamma`)."""
+    found = [a for a in schema.arguments if not a.kwarg_only]
+    return sorted(found, key=lambda a: a.name != "self") if _is_method(face) else found
+
+
 def _placed(values: list[Any], positional: list[Argument], face: Any) -> list[Any]:
     """The values for a schema's first arguments: what comes one by one is a list where the schema has one."""
+    if values and isinstance(values[-1], Tensor) and len(values) == len(positional) == 1 + _is_method(face):
+        last = positional[-1].declared  # the one argument, which may come so, is a list
+        if last.base in _COUNTS and any(step != "?" for step in last.steps):
+            return [*values[:-1], values[-1:]]
     if not values or not isinstance(values[-1], _Rest):
         return values
     *before, rest = values
@@ -174,7 +197,7 @@ def _unfit(schema: FunctionSchema, values: list[Any], named: dict[str, Any], fac
     """The first argument of a kind that a schema does not take; True if there is none, False if the schema is about other
     arguments.
     """
-    positional = [a for a in schema.arguments if not a.kwarg_only]
+    positional = _positional(schema, face)
     values = _placed(values, positional, face)
     if len(values) > len(positional):
         return False
@@ -200,7 +223,7 @@ def _unfit(schema: FunctionSchema, values: list[Any], named: dict[str, Any], fac
 def misfit(face: Any, args: tuple[Any, ...], kwargs: dict[str, Any], plain_only: bool = False) -> TypeError | None:
     """PyTorch's error for a call whose arguments fit none of the overloads by their kinds; None if they fit, or nothing is known.
 
-    With `plain_only` the argument has to be a number, a text, None or a list of them.
+    With `plain_only` the argument has to be a number, a text, None or a list of them, or a tensor for an int.
     """
     given = _given(face, args, kwargs) if (schemas := _schemas_of(face)) else None
     if given is None:
@@ -212,9 +235,36 @@ def misfit(face: Any, args: tuple[Any, ...], kwargs: dict[str, Any], plain_only:
             return None
         if isinstance(found, Argument):
             wrong.append((schema, found))
-    if not wrong or (plain_only and not all(_is_plain(argument.default_value) for _, argument in wrong)):
+    if not wrong or (plain_only and not all(_tells_all(argument) for _, argument in wrong)):
         return None
     return _told(face, given, wrong)
+
+
+def _counts_by_tensors(face: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a tensor stands where an overload has an int: what is in it decides, each time."""
+    if not any(isinstance(value, Tensor) for value in (*args, *kwargs.values())) or not (schemas := _schemas_of(face)):
+        return False
+    values, named = _given(face, args, kwargs) or ([], kwargs)
+    for schema in schemas:
+        positional = _positional(schema, face)
+        given = [*zip(positional, _placed(values, positional, face), strict=False)]
+        given += [(a, named[a.name]) for a in schema.arguments if a.name in named]
+        counts = [value for a, value in given if a.declared.base in _COUNTS]
+        if any(
+            isinstance(v, Tensor) for value in counts for v in (value if isinstance(value, (list, tuple)) else [value])
+        ):
+            return True
+    return False
+
+
+def takes_count(name: str, parameter: str, value: Tensor) -> bool:
+    """Whether PyTorch takes a tensor with dimensions for a parameter that is no tensor; True if nothing is known of it."""
+    schemas = _schemas(name)
+    counts = [(s, a) for s in schemas for a in s.arguments if a.name == parameter and a.declared.base in _COUNTS]
+    return not counts or any(
+        _accepts(a, value, len(a.declared.steps), False) or (a.declared.steps == ["[]"] and len(s.arguments) == 2)
+        for s, a in counts  # a list that is all there is may come one by one
+    )
 
 
 def _told(
@@ -291,7 +341,7 @@ class Known:
         """Raise TypeError for a combination that PyTorch does not take; remember any other."""
         if (error := misfit(face, args, kwargs, plain_only=True)) is not None:
             raise error
-        if len(self.kinds) < MOST:
+        if len(self.kinds) < MOST and not _counts_by_tensors(face, args, kwargs):
             self.kinds.add(kinds)
 
     def run(self, face: Any, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -337,4 +387,4 @@ def judged(function: Callable[..., Any]) -> Callable[..., Any]:
     return asking
 
 
-__all__ = ["Known", "judged", "misfit", "takes_number"]
+__all__ = ["Known", "judged", "misfit", "takes_count", "takes_number"]

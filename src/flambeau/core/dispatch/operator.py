@@ -70,6 +70,7 @@ def operator(
     real: str | None = None,
     constant: dict[str, Any] | None = None,
     room: dict[str, str] | None = None,
+    stored_by: str | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a pure array function as an operator on Tensors. See `docs/design.md` for what the annotations mean.
 
@@ -92,6 +93,7 @@ def operator(
     `room` are the number parameters that the tensors' dtype must have room for: the "own" one, or the "wide" one that halves are
     computed in; followed by the kinds of tensors of which this is asked, if not of all: "reals", "floats" or "inexact" ones.
     `or_number` names, for the place of a tensor, the `Scalar` parameter that a number in that place is given for.
+    `stored_by` is the kernel of PyTorch that puts the result into `out=`, where it has an error of its own for a dtype.
     `direct` is how it is computed for such images without a program (see `directly.py`).
     """
 
@@ -112,6 +114,7 @@ def operator(
             "real": real,
             "constant": constant,
             "room": room,
+            "stored_by": stored_by,
         }
         op = Operator(function, promote, returns, grad, space, derivative=derivative, casts=rules_of(autocast), **how)  # type: ignore[arg-type]
         call = lifted(op)

@@ -19,6 +19,7 @@ from ..context.overrides import Overridden, has_say
 from ..tensor.tensor import Tensor
 from .host_numbers import HostNumber
 from .limits import looks_large, refuse_beyond
+from .misfits import takes_count
 
 ARRAY, ARRAYS, SCALAR, FLOAT, STATIC, VARARGS = range(6)
 
@@ -97,6 +98,10 @@ def static_key(value: Any) -> Any:
 
 def is_negative_zero(value: Any) -> bool:
     return type(value) is float and value == 0 and math.copysign(1.0, value) < 0
+
+
+class NoCount(TypeError):
+    """A tensor that PyTorch does not take for an int, which the caller can tell more about."""
 
 
 class Numbers:
@@ -274,7 +279,10 @@ class Signature:
                     dynamic.append(value)
                     key_parts.append(ARRAY)
             elif kind in (STATIC, VARARGS):
-                key_parts.append(static_key(static(value)))
+                part = static(value)
+                if part is not value and isinstance(value, Tensor) and value.ndim:
+                    self._look_at_count(name, i, value)
+                key_parts.append(static_key(part))
             elif kind == ARRAYS:
                 key_parts.append(self._bind_arrays(name, i, value, dynamic))
             elif value is None or value is self.defaults[i]:
@@ -299,6 +307,11 @@ class Signature:
         if large and self.room:
             refuse_beyond(self.room, self.whole, dict(zip(self.names, values, strict=True)), self.promotes)
         return dynamic, tuple(key_parts)
+
+    def _look_at_count(self, name: str, i: int, value: Tensor) -> None:
+        """Raise NoCount for a tensor with dimensions where PyTorch takes no such tensor for an int."""
+        if not takes_count(name, self.names[i], value):
+            raise NoCount(f"{name}(): argument '{self.names[i]}' (position {i + 1}) must be int, not Tensor")
 
     def _by_parameter(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
         """The value of each parameter, its default where none is given."""

@@ -78,11 +78,10 @@ class Tensor:
         """
         if not all(issubclass(cls, kind) for kind in types):
             return NotImplemented
+        overrides.refuse_pytorchs(func)  # which would ask us again
         with overrides.no_subclasses():
             result = func(*args, **(kwargs or {}))
-        if getattr(func, "__self__", None) is Tensor.__dict__["grad"]:
-            return result
-        return _as_class(result, cls)
+        return result if getattr(func, "__self__", None) is Tensor.__dict__["grad"] else _as_class(result, cls)
 
     @staticmethod
     def _make_wrapper_subclass(cls: type, *args: Any, **kwargs: Any) -> Any:

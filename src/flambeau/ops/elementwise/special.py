@@ -111,7 +111,11 @@ def _polygamma_value(n: int, x: jax.Array) -> jax.Array:
     for _ in range(n):
         slope = -slope.deriv() * np.polynomial.Polynomial([1, 0, 1])
     reflected = sum(c * cotangent**k for k, c in enumerate(slope.coef.tolist()) if c)
-    return jnp.where(left, (-1) ** n * right - math.pi ** (n + 1) * reflected, right)
+    made = jnp.where(left, (-1) ** n * right - math.pi ** (n + 1) * reflected, right)
+    if n == 1:
+        return made
+    pole = jnp.asarray((-1) ** (n + 1) * math.inf, x.dtype)  # what zeta has at infinities, where trigamma has 0 and nan
+    return jnp.where(jnp.isinf(x), jnp.where(x < 0, pole, jnp.nan), made)
 
 
 def _digamma(x: jax.Array) -> jax.Array:

@@ -453,7 +453,9 @@ def normalize(input: Array, p: Static[float] = 2.0, dim: Any = 1, eps: float = 1
     dim = tuple(normalized_dim(d, x.ndim) for d in (dim if isinstance(dim, tuple) else (dim,)))
     if x.ndim == 0:
         dim = ()  # a scalar's only dimension is itself
-    return (x / jnp.maximum(vector_norm(x, p, dim, True), eps)).astype(input.dtype)
+    size = vector_norm(x, p, dim, True)
+    # chosen, not the larger one: that has a slope of 0 times what arrives, which may be infinite
+    return (x / jnp.where(size < eps, jnp.asarray(eps).astype(size.dtype), size)).astype(input.dtype)
 
 
 def vector_norm(x: jax.Array, p: float, dim: tuple[int, ...], keepdims: bool) -> jax.Array:

@@ -116,7 +116,7 @@ def cdist(
     differences = x1[..., :, None, :] - x2[..., None, :, :]
     if x1.shape[-1] == 0:
         return jnp.zeros(differences.shape[:-1], x1.dtype)
-    return distance(differences, float(p))
+    return distance(differences, float(p), skips_nan=True)
 
 
 @jax.custom_jvp

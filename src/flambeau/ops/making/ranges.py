@@ -15,8 +15,9 @@ import numpy as np
 from ...core.array import dtypes
 from ...core.context.generator import empty_on_host, fused
 from ...core.context.warned import warn_once
+from ...core.dispatch.call import store
 from ...core.dispatch.limits import fitting_number, looks_large
-from ...core.dispatch.operator import Array, composite, operator
+from ...core.dispatch.operator import Array, Static, composite, operator
 from ...core.tensor.tensor import Tensor
 from .constants import check_options, extent_of
 from .creation import deliver, number_of
@@ -147,11 +148,48 @@ def _count(name: str, steps: Any) -> int:
 
 
 def _ends(name: str, start: Any, end: Any) -> tuple[Any, Any]:
+    """The numbers that the ends are, or tensors of them where a trace holds the values back."""
     ranks = {k: v.ndim for k, v in (("start", start), ("end", end)) if isinstance(v, Tensor)}
     if any(ranks.values()):
         got = " and ".join(f"{label} with {rank} dimension(s)" for label, rank in ranks.items())
         raise RuntimeError(f"{name} only supports 0-dimensional start and end tensors, but got {got}.")
+    if any(isinstance(v, Tensor) and isinstance(v._array, jax.core.Tracer) for v in (start, end)):
+        return tuple(v if isinstance(v, Tensor) else number_of(name, "end", v) for v in (start, end))  # type: ignore[return-value]
     return number_of(name, "start", start), number_of(name, "end", end)
+
+
+@operator(methods=False, public=())
+def _between(start: Array, end: Array, steps: int, base: Static[float | None], dtype: Any) -> Array:
+    """What `linspace`, and `logspace` to a base, give between ends whose values nobody knows yet. It has no slopes."""
+    target = np.dtype(dtype)
+    exact = np.dtype(builtins.complex if target.kind == "c" else float)
+    low, high = (jax.lax.stop_gradient(v) for v in (start, end))
+    if target.kind in "iu":
+        low, high = jnp.trunc(low), jnp.trunc(high)
+    elif base is None:
+        low, high = low.astype(target), high.astype(target)
+    step = (high - low) / max(steps - 1, 1)
+    low, high, step = (v.astype(exact) for v in (low, high, step))
+    at = np.arange(steps)
+    values = jnp.where(at < max(steps // 2, 1), low + step * at, high - step * (steps - 1 - at))
+    values = values if base is None else jnp.power(jnp.asarray(base, exact), values)
+    return (jnp.trunc(values) if target.kind in "iu" else values).astype(target)
+
+
+def _held_back(ends: tuple[Any, Any], steps: int, base: float | None, options: tuple[Any, ...]) -> Tensor | None:
+    """The result for ends whose values a trace holds back; None for others."""
+    dtype, device, requires_grad, out = options
+    if not any(isinstance(v, Tensor) for v in ends):
+        return None
+    target = dtypes.as_dtype(dtype) or (out.dtype if out is not None else None)
+    if target is None:
+        inexact = any(v.is_complex() if isinstance(v, Tensor) else isinstance(v, builtins.complex) for v in ends)
+        target = dtypes.default_complex() if inexact else dtypes.get_default_dtype()
+    made = _between(*ends, steps, base, target)
+    if out is not None:
+        store(out, made)
+        return out
+    return (made if device is None else made.to(device)).requires_grad_(requires_grad)
 
 
 def _refuse_bools(name: str, dtype: Any, n: int) -> None:
@@ -202,6 +240,8 @@ def linspace(
     check_options("linspace", layout, pin_memory)
     (a, b), n = _ends("linspace", start, end), _count("linspace", steps)
     _refuse_bools("linspace", dtype, n)
+    if (made := _held_back((a, b), n, None, (dtype, device, requires_grad, out))) is not None:
+        return made
 
     def fill(target: np.dtype) -> np.ndarray:
         _refuse_beyond(target, a, b)
@@ -219,6 +259,8 @@ def logspace(
     check_options("logspace", layout, pin_memory)
     (a, b), n = _ends("logspace", start, end), _count("logspace", steps)
     _refuse_bools("logspace", dtype, n)
+    if (made := _held_back((a, b), n, float(base), (dtype, device, requires_grad, out))) is not None:
+        return made
 
     def fill(target: np.dtype) -> np.ndarray:
         _refuse_beyond(target, a, b)

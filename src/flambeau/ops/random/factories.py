@@ -388,6 +388,8 @@ def _span(
 
 
 def _whole(name: str, argument: str, value: Any) -> int:
+    if isinstance(value, Tensor) and value.numel() == 1:
+        value = value.item()  # of any number of dimensions: PyTorch's own graphs may hold it
     value = number_of(name, argument, value)
     if isinstance(value, (float, complex)):
         raise TypeError(f"{name}(): argument '{argument}' must be int, not {type(value).__name__}")

@@ -298,17 +298,34 @@ def _nan_slopes_jvp(primals: Any, tangents: Any) -> Any:
     return x, dx * jnp.where(jnp.isnan(x), jnp.full_like(x, jnp.nan), jnp.ones_like(x))
 
 
-def distance(apart: jax.Array, p: float) -> jax.Array:
-    """The p-norm over the last dimension. At p = inf each of several largest differences has the whole slope, where norms share it."""
+@jax.custom_jvp
+def _slopes_alone(size: jax.Array, weights: jax.Array) -> jax.Array:
+    """0, with the slopes of `size` times `weights`."""
+    return jnp.zeros_like(size)
+
+
+@_slopes_alone.defjvp
+def _slopes_alone_jvp(primals: Any, tangents: Any) -> Any:
+    (size, weights), (change, _) = primals, tangents
+    return _slopes_alone(size, weights), change * weights
+
+
+def distance(apart: jax.Array, p: float, skips_nan: bool = False) -> jax.Array:
+    """The p-norm over the last dimension. At p = inf each of several largest differences has the whole slope, where norms share it.
+
+    `skips_nan` says that the largest one is looked for among the others there. Slopes are nan wherever it is infinite or not to
+    be compared with a difference.
+    """
     if not math.isinf(p):
         if p == 1:
             apart = _nan_slopes(apart)
         return vector_norm(apart, p, (apart.ndim - 1,), False)
-    size = modulus(_nan_slopes(apart))
-    largest = lax.stop_gradient(jnp.max(size, -1, keepdims=True))
-    none = jnp.isinf(size) | ((size != largest) & ~jnp.isnan(size))
-    slopes = jnp.where(none, 0, size - lax.stop_gradient(jnp.where(jnp.isnan(size), 0, size)))
-    return jnp.squeeze(largest, -1) + jnp.sum(slopes, -1)
+    size = modulus(apart)
+    held = lax.stop_gradient(size)
+    largest = jnp.max(jnp.where(jnp.isnan(held), 0, held) if skips_nan else held, -1, keepdims=True)
+    gap = held - largest
+    weights = jnp.where(jnp.isnan(gap), gap, (gap == 0).astype(gap.dtype))
+    return jnp.squeeze(largest, -1) + jnp.sum(_slopes_alone(size, weights), -1)
 
 
 def vector_norm(x: jax.Array, p: float, axes: tuple[int, ...], keepdim: bool, named: bool = True) -> jax.Array:

@@ -43,7 +43,7 @@ def _joined(arrays: tuple[Array, ...], dim: int) -> Array:
     return jnp.concatenate([array for _, array in given], axis)
 
 
-@operator(promote="common", methods=False, autocast="widest", narrow=True, direct=CAT)
+@operator(promote="common", methods=False, autocast="widest", narrow=True, direct=CAT, stored_by="cat")
 def cat(tensors: Arrays, dim: int = 0) -> Array:
     """The tensors one after the other along `dim`, in their common dtype; other sizes must agree.
 
@@ -57,7 +57,7 @@ concat: Callable[..., Tensor] = alias("concat", cat, methods=False)
 concatenate: Callable[..., Tensor] = alias("concatenate", cat, methods=False)
 
 
-@operator(promote="common", methods=False, autocast="widest", narrow=True)
+@operator(promote="common", methods=False, autocast="widest", narrow=True, stored_by="cat")
 def stack(tensors: Arrays, dim: int = 0) -> Array:
     """Tensors of one shape, joined along a new dimension `dim`."""
     if not tensors:
@@ -78,7 +78,7 @@ def _some(name: str, tensors: tuple[Array, ...]) -> None:
         raise RuntimeError(f"{name} expects a non-empty TensorList")
 
 
-@operator(promote="common", methods=False, grad="CatBackward0")
+@operator(promote="common", methods=False, grad="CatBackward0", stored_by="cat")
 def hstack(tensors: Arrays) -> Array:
     """The tensors side by side: joined along the second dimension, vectors along their only one."""
     _some("hstack", tensors)
@@ -86,7 +86,7 @@ def hstack(tensors: Arrays) -> Array:
     return _joined(raised, 0 if raised[0].ndim == 1 else 1)
 
 
-@operator(promote="common", methods=False, grad="CatBackward0")
+@operator(promote="common", methods=False, grad="CatBackward0", stored_by="cat")
 def vstack(tensors: Arrays) -> Array:
     """The tensors on top of each other: joined along the first dimension, with vectors as rows."""
     _some("vstack", tensors)
@@ -96,14 +96,14 @@ def vstack(tensors: Arrays) -> Array:
 row_stack: Callable[..., Tensor] = alias("row_stack", vstack, methods=False)
 
 
-@operator(promote="common", methods=False, grad="CatBackward0")
+@operator(promote="common", methods=False, grad="CatBackward0", stored_by="cat")
 def dstack(tensors: Arrays) -> Array:
     """The tensors behind each other: joined along the third dimension."""
     _some("dstack", tensors)
     return _joined(tuple(jnp.atleast_3d(t) for t in tensors), 2)
 
 
-@operator(promote="common", methods=False, grad="CatBackward0")
+@operator(promote="common", methods=False, grad="CatBackward0", stored_by="cat")
 def column_stack(tensors: Arrays) -> Array:
     """The tensors side by side, with vectors (and numbers) as columns."""
     _some("column_stack", tensors)

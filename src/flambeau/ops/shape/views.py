@@ -28,11 +28,14 @@ def _ints(given: tuple[Any, ...], name: str) -> tuple[int, ...]:
     """Varargs of ints, or one sequence of them."""
     if len(given) == 1 and isinstance(given[0], (tuple, list)):
         given = tuple(given[0])
-    try:
-        return tuple(map(dimension, given))
-    except TypeError:
-        bad = next(d for d in given if not hasattr(d, "__index__"))
-        raise TypeError(f"{name}(): expected ints, got {type(bad).__name__}") from None
+    found = []
+    for d in given:
+        try:
+            found.append(dimension(d))
+        except TypeError:
+            what = f"a tensor of {d.dtype} {list(d.shape)}" if isinstance(d, Tensor) else type(d).__name__
+            raise TypeError(f"{name}(): expected ints, got {what}") from None
+    return tuple(found)
 
 
 def _permuted(g: Geometry, order: Any) -> Geometry:
