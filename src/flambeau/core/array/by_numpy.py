@@ -33,7 +33,7 @@ _ROUNDING = frozenset("add add_any sub mul div square integer_pow sqrt".split())
 class Written:
     """A jaxpr as a list of NumPy's functions, called with arrays. Raises Refused for values that XLA would treat otherwise."""
 
-    __slots__ = ("checks", "elements", "kept", "outs", "places", "steps", "used")
+    __slots__ = ("checks", "elements", "kept", "outs", "places", "quiet", "steps", "used")
 
     def __init__(self, closed: Any):
         # a derivative's program computes the results, too, which nobody asks for
@@ -62,22 +62,29 @@ class Written:
             for value in writer.fixed.values():
                 if value.dtype.name in REAL:
                     _CHECKS[value.dtype.name, writer.chooses](value)
+        self.quiet = not writer.computes  # nothing that NumPy warns of
         self.elements: int = writer.elements + sum(math.prod(v.aval.shape) for v in closed.jaxpr.invars)
 
     def __call__(self, arrays: Sequence[Any]) -> list[np.ndarray]:
         """The results for these arrays; what is not `used` may be anything."""
         values = self.places.copy()
         values[: len(arrays)] = arrays
-        with np.errstate(all="ignore"):
-            for step, given, made in self.steps:
-                values[made] = step(*[values[i] for i in given])
-            for place, check in self.checks:
-                check(values[place])
+        if self.quiet:
+            self._run(values)
+        else:
+            with np.errstate(all="ignore"):
+                self._run(values)
         results, owned = [], set(self.kept)
         for place, dtype, shape in self.outs:
             results.append(own(values[place], place in owned, dtype, shape))
             owned.add(place)
         return results
+
+    def _run(self, values: list[Any]) -> None:
+        for step, given, made in self.steps:
+            values[made] = step(*[values[i] for i in given])
+        for place, check in self.checks:
+            check(values[place])
 
 
 def own(value: Any, kept: bool, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
@@ -94,12 +101,14 @@ def _check(name: str, nan: bool) -> Step:
     one = np.array(1, bits)
     tiny, most = (int(np.array(x, name).view(bits)) << 1 for x in (limits.tiny, np.inf))
 
-    first, last = np.array(tiny + 1, bits), most - tiny - 1
+    first, highest = np.array(tiny + 1, bits), np.array(most - tiny - 1, bits)
 
     def check(x: Any) -> None:
         size = np.left_shift(x.view(bits), one)  # without the sign
-        if not size.size or (nan and np.maximum.reduce(np.subtract(size, first), None) <= last):
+        if nan and not np.count_nonzero(np.greater(np.subtract(size, first), highest)):
             return  # which is the usual case
+        if not size.size:
+            return
         if nan and np.maximum.reduce(size, None) > most:
             raise Refused("nan")
         if np.minimum.reduce(np.subtract(size, one), None) < tiny:  # of zero it is the largest

@@ -14,7 +14,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax._src.interpreters import pxla
+from jax._src.array import ArrayImpl
+from jax._src.lib import xla_client
 from jax.sharding import SingleDeviceSharding
 
 from ...native.channels_last import held
@@ -37,7 +38,7 @@ class _Program:
 
     def __init__(self, jaxpr: Any, tree: Any):
         self.written = Written(jaxpr)
-        self._tree = tree  # how the results are put together
+        self._tree = None if tree == _ONE else tree  # how the results are put together
         device = jax.devices()[0]
         self._results = [(aval, SingleDeviceSharding(device), [device]) for aval in jaxpr.out_avals]
         used = zip(jaxpr.in_avals, self.written.used, strict=True)
@@ -51,16 +52,16 @@ class _Program:
         for value, memory in zip(arguments, self._memories, strict=True):
             if memory is None:
                 numbers.append(None)
-            elif isinstance(value, jax.Array):
+            elif type(value) is ArrayImpl:
                 numbers.append(_numbers(value, *memory))
-                committed |= value.committed
+                committed = committed or value._committed
             else:
                 numbers.append(_plain(value, memory[2]))
         made = [
-            pxla.batched_device_put(aval, sharding, [array], devices, committed)
+            xla_client.batched_device_put(aval, sharding, [array], devices, committed)
             for array, (aval, sharding, devices) in zip(self.written(numbers), self._results, strict=True)
         ]
-        return jax.tree_util.tree_unflatten(self._tree, made)
+        return made[0] if self._tree is None else jax.tree_util.tree_unflatten(self._tree, made)
 
 
 class _Told:
@@ -82,12 +83,12 @@ class _Told:
             made = self._compute(*numbers)
         except (IndexError, ValueError) as error:  # of which the operator says what PyTorch does
             raise Refused(str(error)) from None
-        committed = any(value.committed for value in arguments)
+        committed = any(value._committed for value in arguments)
         place, devices = _one_device()
 
         def array(result: np.ndarray) -> Any:
             aval = jax.core.ShapedArray(result.shape, result.dtype)
-            return pxla.batched_device_put(
+            return xla_client.batched_device_put(
                 aval, place, [own(result, False, result.dtype, result.shape)], devices, committed
             )
 
@@ -147,6 +148,7 @@ class FirstCalls:
 
 
 SERVES = jax.__version_info__ == (0, 10, 2) and config.computes_first_calls()
+_ONE = jax.tree_util.tree_structure(0)
 XLAS = object()  # in the place of results
 
 
