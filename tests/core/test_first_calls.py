@@ -35,6 +35,7 @@ TAKEN = {
     "cast": lambda x, y: (x.astype(np.float32), x.astype(np.float64), x.astype(bool), (x > 0).astype(np.int64)),
     "turned": lambda x, y: (x.T, x[:, ::-1], x.reshape(-1), x[1:, ::2], x[None]),
     "joined": lambda x, y: (jnp.concatenate([x, y], 1), jnp.pad(x, ((1, 2), (0, 1)), constant_values=3)),
+    "stacked": lambda x, y: (jnp.stack([x, y], 1), jnp.stack([x[0, 0], y[1, 1], x[2, 3]]), jnp.stack([x > y])),
     "padded": lambda x, y: lax.pad(x, jnp.zeros((), x.dtype), ((1, 0, 2), (0, 3, 1))),
     "broadcast": lambda x, y: (x + y[0], x * y[:, :1], jnp.broadcast_to(x[:, None], (6, 3, 8))),
     "largest": lambda x, y: (x.max(), x.max(1), x.min(0), x.argmax(1), x.argmin(0)),
@@ -49,6 +50,7 @@ TAKEN = {
     "remainders": lambda x, y: (jnp.arange(-9, 9) % 4, lax.rem(jnp.arange(-9, 9), jnp.int64(4)), jnp.arange(5) ** 2),
     "gradient of mul": _adjoint(lambda x, y: x * 1.5),
     "gradient of where": _adjoint(lambda x, y: jnp.where(x > y, x, y)),
+    "gradient of a sum": lambda x, y: jax.vjp(lambda x: x.sum(1), x)[1](y[:, 0])[0],
     "gradient of a slice": _adjoint(_part),
 }
 REFUSED = {

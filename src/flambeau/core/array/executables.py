@@ -319,19 +319,21 @@ def jit(
     identity: Any = None,
     loaded: Callable[[], None] | None = None,
     quickly: bool = False,
+    by_numpy: Callable[..., Any] | None = None,
     **options: Any,
 ) -> Any:
     """`jax.jit` of a function that is what `identity` says, in every process: its programs are kept on the disk.
 
     The function itself tells what it is if `identity` is None. `loaded` is called for each program that was found there.
-    `quickly` is for functions of one operator: with small arrays, where nearly all of the time is the compiler's, they get `QUICKLY`.
+    `quickly` is for functions of one operator: with small arrays, where nearly all of the time is the compiler's, they get `QUICKLY`,
+    and first calls by NumPy: what `by_numpy` gives, a function of NumPy's arrays, or else what is found out by a trace.
     """
     made: Any = jax.jit(function, **options)
     if not KNOWN or made._jit_info.donate_argnums or made._jit_info.compiler_options_kvs:
         return made
     static = set(made._jit_info.static_argnums)
 
-    first = FirstCalls() if quickly else None
+    first = FirstCalls(by_numpy) if quickly else None
 
     def key_of(args: Any, kwargs: Any) -> str | None:
         if store() is None or not kwargs.keys().isdisjoint(made._jit_info.static_argnames):

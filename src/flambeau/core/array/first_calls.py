@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
-from jax._src.interpreters import pxla
+from jax._src.array import ArrayImpl
+from jax._src.lib import xla_client
 from jax.sharding import SingleDeviceSharding
 
 from ...native.channels_last import held
 from ...runtime import config
-from .by_numpy import Refused, Written
+from .by_numpy import MOVED, Refused, Written, own
 
 BUDGET = (
     2.0  # ms that first calls may take together: eight small ones, so that who warms up a loop does not measure them
@@ -36,7 +38,7 @@ class _Program:
 
     def __init__(self, jaxpr: Any, tree: Any):
         self.written = Written(jaxpr)
-        self._tree = tree  # how the results are put together
+        self._tree = None if tree == _ONE else tree  # how the results are put together
         device = jax.devices()[0]
         self._results = [(aval, SingleDeviceSharding(device), [device]) for aval in jaxpr.out_avals]
         used = zip(jaxpr.in_avals, self.written.used, strict=True)
@@ -50,25 +52,57 @@ class _Program:
         for value, memory in zip(arguments, self._memories, strict=True):
             if memory is None:
                 numbers.append(None)
-            elif isinstance(value, jax.Array):
+            elif type(value) is ArrayImpl:
                 numbers.append(_numbers(value, *memory))
-                committed |= value.committed
+                committed = committed or value._committed
             else:
                 numbers.append(_plain(value, memory[2]))
         made = [
-            pxla.batched_device_put(aval, sharding, [array], devices, committed)
+            xla_client.batched_device_put(aval, sharding, [array], devices, committed)
             for array, (aval, sharding, devices) in zip(self.written(numbers), self._results, strict=True)
         ]
-        return jax.tree_util.tree_unflatten(self._tree, made)
+        return made[0] if self._tree is None else jax.tree_util.tree_unflatten(self._tree, made)
+
+
+class _Told:
+    """What a function of NumPy's arrays computes, which has to give what XLA's program for them would; it needs no trace."""
+
+    __slots__ = ("_compute", "_memories", "cost", "left")
+
+    def __init__(self, compute: Callable[..., Any], arguments: Sequence[Any]):
+        self._compute = compute
+        if not all(isinstance(value, jax.Array) and value.dtype.name in MOVED for value in arguments):
+            raise Refused("another kind of argument")
+        self._memories = [_memory(value.shape, value.dtype) for value in arguments]
+        self.left = BUDGET
+        self.cost = _CALL  # whatever the size: XLA moves elements no quicker
+
+    def __call__(self, arguments: Sequence[Any]) -> Any:
+        numbers = [_numbers(value, *memory) for value, memory in zip(arguments, self._memories, strict=True)]
+        try:
+            made = self._compute(*numbers)
+        except (IndexError, ValueError) as error:  # of which the operator says what PyTorch does
+            raise Refused(str(error)) from None
+        committed = any(value._committed for value in arguments)
+        place, devices = _one_device()
+
+        def array(result: np.ndarray) -> Any:
+            aval = jax.core.ShapedArray(result.shape, result.dtype)
+            return xla_client.batched_device_put(
+                aval, place, [own(result, False, result.dtype, result.shape)], devices, committed
+            )
+
+        return tuple(map(array, made)) if type(made) is tuple else array(made)
 
 
 class FirstCalls:
-    """Those of one function, by the kinds of its arguments."""
+    """Those of one function, by the kinds of its arguments. `told` is a function of NumPy's arrays with the same results."""
 
-    __slots__ = ("_programs",)
+    __slots__ = ("_programs", "_told")
 
-    def __init__(self) -> None:
-        self._programs: dict[Key, _Program | None] = {}
+    def __init__(self, told: Callable[..., Any] | None = None) -> None:
+        self._programs: dict[Key, _Program | _Told | None] = {}
+        self._told = told
 
     def forget(self) -> None:
         """Let go of everything: what comes is new."""
@@ -91,7 +125,7 @@ class FirstCalls:
         """The results of a call, or XLA's if it has to compute them, from now on."""
         program = self._programs.get(key)
         if program is None:
-            return XLAS
+            return XLAS if self._told is None or key in self._programs else self._first(key, arguments)
         program.left -= program.cost
         if program.left >= 0:
             with contextlib.suppress(Refused):
@@ -99,9 +133,30 @@ class FirstCalls:
         self._programs[key] = None
         return XLAS
 
+    def _first(self, key: Key, arguments: Sequence[Any]) -> Any:
+        """The first call of these kinds of arguments, without a trace."""
+        try:
+            program = _Told(self._told, arguments)  # type: ignore[arg-type]
+            results = program(arguments)
+        except Refused:
+            return XLAS
+        if len(self._programs) >= _MOST:
+            self.forget()
+        program.left -= program.cost
+        self._programs[key] = program
+        return results
+
 
 SERVES = jax.__version_info__ == (0, 10, 2) and config.computes_first_calls()
+_ONE = jax.tree_util.tree_structure(0)
 XLAS = object()  # in the place of results
+
+
+@functools.cache
+def _one_device() -> tuple[Any, list[Any]]:
+    """Where results are put."""
+    device = jax.devices()[0]
+    return SingleDeviceSharding(device), [device]
 
 
 def _memory(shape: tuple[int, ...], dtype: np.dtype) -> tuple[Any, tuple[int, ...], np.dtype]:

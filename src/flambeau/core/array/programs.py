@@ -54,12 +54,14 @@ class Table(dict[Any, Any]):
         self.clear()
 
 
-def jit(function: Callable[..., Any], identity: Any = None, quickly: bool = True, **options: Any) -> Any:
+def jit(
+    function: Callable[..., Any], identity: Any = None, quickly: bool = True, by_numpy: Any = None, **options: Any
+) -> Any:
     """`jax.jit` of a function of an operator, whose programs are counted, and kept on the disk as those of `identity`.
 
-    `quickly`: see `executables.jit`; not for many equal loops, which are compiled one by one then.
+    `quickly`, `by_numpy`: see `executables.jit`; the first not for many equal loops, which are compiled one by one then.
     """
-    made = executables.jit(function, identity, _loaded, quickly, **options)
+    made = executables.jit(function, identity, _loaded, quickly, by_numpy, **options)
     _functions.add(made)
     return made
 

@@ -13,6 +13,7 @@ from ..array.return_types import return_type
 from ..tape.nodes import Program, camel
 from .autocast import Rules
 from .directly import Direct, Form
+from .numpy_forms import ByNumPy, NumPyForm
 from .promotion import fit, promoted, refuse_narrow, refuse_scalars, strong
 from .signature import Signature, unpack
 
@@ -46,6 +47,7 @@ class Operator:
         constant: dict[str, Any] | None = None,
         room: dict[str, str] | None = None,
         stored_by: str | None = None,
+        by_numpy: NumPyForm | None = None,
     ):
         self.function = function
         self.stored_by = stored_by
@@ -64,6 +66,7 @@ class Operator:
         self.derivative = derivative
         self.narrow = narrow
         self.direct = direct
+        self.by_numpy = by_numpy
         self.whole = whole
         self.real: str | None = real and f"{self.name}: {real}"
         self.constant = constant
@@ -90,6 +93,7 @@ class Operator:
                 self.derivative,
                 ("call", *self._identity(key)),
                 self._direct(key),
+                self._by_numpy(key),
             )
             found.arguments = (self.signature.names, key)
             if self.constant is not None:
@@ -98,6 +102,9 @@ class Operator:
 
     def _direct(self, key: tuple[Any, ...]) -> Direct | None:
         return None if self.direct is None else Direct(self.direct, self.signature, key)
+
+    def _by_numpy(self, key: tuple[Any, ...]) -> ByNumPy | None:
+        return None if self.by_numpy is None else ByNumPy(self.by_numpy, self.signature, key)
 
     def _identity(self, key: tuple[Any, ...]) -> tuple[Any, ...]:
         """What a program is in every process."""
@@ -132,6 +139,7 @@ class Operator:
                 derivative=self.derivative,
                 identity=identity,
                 direct=self._direct(key),
+                by_numpy=self._by_numpy(key),
             )
             found.arguments = (self.signature.names, key)
         return found

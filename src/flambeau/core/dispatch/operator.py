@@ -23,6 +23,7 @@ from .call import around, inplace_form, into_out, lifted
 from .declared import Operator
 from .directly import Form
 from .misfits import Known
+from .numpy_forms import NumPyForm
 from .promotion import fit
 from .publishing import _attach, _publish, namespaces
 from .signature import FLOAT, by_their_names, kind_of, not_a_tensor, spread_out, spread_parameter
@@ -71,6 +72,7 @@ def operator(
     constant: dict[str, Any] | None = None,
     room: dict[str, str] | None = None,
     stored_by: str | None = None,
+    by_numpy: NumPyForm | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a pure array function as an operator on Tensors. See `docs/design.md` for what the annotations mean.
 
@@ -95,6 +97,7 @@ def operator(
     `or_number` names, for the place of a tensor, the `Scalar` parameter that a number in that place is given for.
     `stored_by` is the kernel of PyTorch that puts the result into `out=`, where it has an error of its own for a dtype.
     `direct` is how it is computed for such images without a program (see `directly.py`).
+    `by_numpy` is how NumPy computes it while there is no program for its shapes (see `numpy_forms.py`).
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -106,6 +109,7 @@ def operator(
             "narrow": narrow,
             "of_layers": "nn.functional" in public or ".layers." in function.__module__,
             "direct": direct,
+            "by_numpy": by_numpy,
             "between": between,
             "numbers": numbers,
             "whole": whole,

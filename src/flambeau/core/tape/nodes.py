@@ -57,6 +57,7 @@ class Program:
         "constant",
         "derivative_label",
         "direct",
+        "by_numpy",
         "seeing",
         "_derivatives",
         "_layouts",
@@ -73,6 +74,7 @@ class Program:
         derivative: Any = None,
         identity: Any = UNKNOWN,
         direct: Any = None,
+        by_numpy: Any = None,
     ):
         self.function: Callable[..., Any] = function
         # what gives, for arrays of which some are images, a function that needs no program, or None
@@ -80,7 +82,10 @@ class Program:
         self.identity: Any = identity  # what the function is in every process (see `executables.py`)
         self.name: str = name
         self.label: Any = label  # what the nodes of its calls are called: a text, or a function of the arrays
-        self.run: Any = programs.jit(function, identity, inline=True)
+        self.by_numpy: Any = (
+            by_numpy  # what gives the results of NumPy's arrays, while there is no program for their shapes
+        )
+        self.run: Any = programs.jit(function, identity, by_numpy=by_numpy, inline=True)
         self.makes_images: bool = makes_images  # whether it has convolutions
         self.derivative_label: Any = derivative  # the same for calls of its derivatives
         self.arguments: Any = None  # the names of the operator's arguments, and what says where each lies
@@ -139,6 +144,7 @@ class Program:
         found = self._derivatives.get((wanted, given))
         if found is None:
             pull = getattr(self.direct, "derivative", None)
+            by_numpy = getattr(self.by_numpy, "derivative", None)
             found = self._derivatives[wanted, given] = Program(
                 self._pullback(wanted, given),
                 self.name + "Backward",
@@ -146,6 +152,7 @@ class Program:
                 self.makes_images,
                 identity=("derivative", self.identity, wanted, given),
                 direct=pull and pull(wanted, given),
+                by_numpy=by_numpy and by_numpy(wanted, given),
             )
         return found
 

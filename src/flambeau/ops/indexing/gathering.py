@@ -21,8 +21,9 @@ from ...core.dispatch.promotion import in_c
 from ...core.tensor.tensor import Tensor
 from ...native.moving import rows_at
 from ..support.checks import BOOL, COMPLEX, category, normalized_dim, refuse, type_name
+from .by_numpy import PUT, subscript
 from .indexed import indexed
-from .subscripts import _put_index, _spread, _subscript, refuse_bytes
+from .subscripts import _put_index, _spread, refuse_bytes
 
 _INTEGERS = (np.dtype(np.int32), np.dtype(np.int64))
 # what is out of bounds is refused
@@ -414,7 +415,7 @@ def index_fill(input: Array, dim: int, index: Array, value: Array) -> Array:
 # --- index_put, take, put ---------------------------------------------------------------------------------------------
 
 
-@operator(methods=False, public=(), grad="IndexPutBackward0", narrow=True)
+@operator(methods=False, public=(), grad="IndexPutBackward0", narrow=True, by_numpy=PUT)
 def _index_put(input: Array, values: Array, indices: Arrays, dims: tuple[bool, ...], accumulate: bool) -> Array:
     if values.dtype != input.dtype:
         raise RuntimeError(
@@ -423,7 +424,7 @@ def _index_put(input: Array, values: Array, indices: Arrays, dims: tuple[bool, .
         )
     if not accumulate:
         return _put_index(input, values, indices, dims)
-    where = _subscript(indices, dims)
+    where = subscript(indices, dims)
     target = jax.eval_shape(lambda a: a[where], input).shape
     offset = len(target) - values.ndim
     if offset < 0 or any(n not in (1, target[offset + d]) for d, n in enumerate(values.shape)):

@@ -37,6 +37,7 @@ from ..making.creation import empty, memory_order
 from ..shape.joining import cat
 from ..shape.views import real
 from ..support.checks import FLOAT, demand, on_host, refuse_part, scalar_name, type_name, without_values
+from .by_numpy import SELECTED
 
 
 def host_values(name: str, tensor: Tensor) -> np.ndarray:
@@ -391,7 +392,7 @@ def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Tensor:
 _attach(masked_fill_, ("masked_fill_",))
 
 
-@operator(methods=False, public=(), narrow=True)
+@operator(methods=False, public=(), narrow=True, by_numpy=SELECTED)
 def _masked_select(input: Array, places: Array, shape: tuple[int, ...]) -> Array:
     return jnp.broadcast_to(input, shape).reshape(-1).at[places].get(mode="promise_in_bounds", unique_indices=True)
 

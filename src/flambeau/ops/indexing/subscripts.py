@@ -36,6 +36,7 @@ from ...native import reading
 from ..making.creation import tensor
 from ..shape.views import sliced
 from ..support.checks import on_host, refuse_outside
+from .by_numpy import PICKED, PUT, subscript
 from .masking import element, host_values, like_on_device, taped
 
 _INDEX_KINDS = (
@@ -331,16 +332,11 @@ def _spread(x: Tensor, advanced: list[tuple[int, Any]]) -> tuple[list[Any], tupl
     return [tensors[d] for d in places], tuple([d in tensors for d in range(places[-1] + 1)])
 
 
-def _subscript(indices: Any, dims: tuple[bool, ...]) -> tuple[Any, ...]:
-    given = iter(indices)
-    return tuple(next(given) if d else slice(None) for d in dims)
-
-
-@operator(methods=False, public=(), grad="IndexBackward0", narrow=True)
+@operator(methods=False, public=(), grad="IndexBackward0", narrow=True, by_numpy=PICKED)
 def index(input: Array, indices: Arrays, dims: tuple[bool, ...]) -> Array:
     """Gather at index arrays for the dimensions marked in `dims`."""
     try:
-        return input[_subscript(indices, dims)]
+        return input[subscript(indices, dims)]
     except (ValueError, TypeError):
         shapes = ", ".join(str(list(i.shape)) for i in indices)
         raise IndexError(
@@ -355,7 +351,7 @@ def _index_at(count: int) -> Callable[..., Any]:
 
 
 def _put_index(input: Array, values: Array, indices: Arrays, dims: tuple[bool, ...]) -> Array:
-    where = _subscript(indices, dims)
+    where = subscript(indices, dims)
     target = jax.eval_shape(lambda a: a[where], input).shape
     extra = values.ndim - len(target)
     if extra > 0 and values.shape[:extra] == (1,) * extra:
@@ -397,7 +393,7 @@ def _clash(shape: tuple[int, ...], given: tuple[int, ...], dtype: dtypes.dtype) 
 
 
 put_index_: Callable[..., Any] = inplace_form(
-    Operator(_put_index, None, None, "IndexPutBackward0", narrow=True), "__setitem__"
+    Operator(_put_index, None, None, "IndexPutBackward0", narrow=True, by_numpy=PUT), "__setitem__"
 )
 overwrite_: Callable[..., Any] = inplace_form(Operator(_overwrite, None, None, "CopyBackwards", narrow=True), "copy_")
 
