@@ -16,8 +16,9 @@ import numpy as np
 from .flat import Flat, Operation
 from .repeats import Run, runs
 
-# Operations that are not compiled thanks to it, from which on a program is worth cutting: 0.9 ms of the compiler each
-WORTH = 2500
+# Operations that are not compiled thanks to it, from which on a program is worth cutting: 1 ms of the compiler each. A cut one of
+# small blocks takes 1.4 times the time of a whole one in each step
+WORTH = 4000
 # Operations of a part that is called by itself; smaller blocks are taken together: a call costs by its arrays, some 0.3 us each
 PART = 60
 
