@@ -425,7 +425,7 @@ def _listed_dims(dims: Tensor) -> Any:
     if dims.numel() == 1:
         return int(dims.item())
     if dims.shape[0] != 2:
-        raise AssertionError(f"dims tensor must have size 2 in first dimension, got {dims.shape[0]}")
+        raise AssertionError(message("tensordot_dims_rows", rows=dims.shape[0]))
     if dims.ndim < 2 or dims.dtype.is_floating_point:
         what = "int" if dims.ndim < 2 else "float"
         raise TypeError(f"tensordot(): argument 'dims_self' (position 3) must be tuple of ints, not {what}")
@@ -439,7 +439,7 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
         dims = _listed_dims(dims)
     if isinstance(dims, int):
         if dims < 0:
-            raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")
+            raise RuntimeError(message("tensordot_dims_negative", dims=dims))
         if dims > min(a.ndim, b.ndim):
             raise RuntimeError(f"tensordot: cannot sum over {dims} dimensions of tensors with {a.ndim} and {b.ndim}")
         pair = tuple(range(a.ndim - dims, a.ndim)), tuple(range(dims))
