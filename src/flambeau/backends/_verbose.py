@@ -24,5 +24,5 @@ class Verbose:
         """The level that is asked for."""
         raise NotImplementedError
 
-    def __exit__(self, *error: Any) -> bool:
-        return False
+    def __exit__(self, *error: Any) -> None:
+        return None

@@ -174,9 +174,8 @@ class FunctionNode(Node):
             gradient = gradient.sum_to_size(shape)
         if places is not None:  # of a sparse input the tape has the stored values
             gradient = (gradient.to_dense() if is_sparse(gradient) else gradient)[tuple(places)]
-        if gradient._np_dtype == dtype or (
-            taking.asked and getattr(self.edges[i] and self.edges[i][0], "takes", OWN) is not OWN
-        ):
+        edge = self.edges[i]
+        if gradient._np_dtype == dtype or (taking.asked and getattr(edge and edge[0], "takes", OWN) is not OWN):
             return gradient  # or the engine casts it to what the leaf takes
         return gradient.to(dtypes.from_numpy(dtype))
 

@@ -17,7 +17,7 @@ asked = 0  # how often leaves were told another dtype: while 0, nobody need look
 def taken_at(tensor: Any) -> np.dtype | None:
     """The dtype that this tensor's `.grad` has; None for any."""
     node = tensor._frozen if tensor._edge is None else tensor._edge[0]
-    takes = getattr(node, "takes", OWN)
+    takes: Any = getattr(node, "takes", OWN)
     return tensor._np_dtype if takes is OWN else takes
 
 
