@@ -141,8 +141,6 @@ def test_what_has_no_instances():
             kind(None)
     with pytest.raises(NotImplementedError, match=r"torch\.complex64"):
         fb.ones(2).chalf()
-    with pytest.raises(NotImplementedError, match="grad_dtype"):
-        fb.ones(2).grad_dtype = fb.float64
 
 
 def test_settings_of_the_compiler_say_what_is_so_and_take_nothing_else():

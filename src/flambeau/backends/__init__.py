@@ -1,6 +1,21 @@
 """Switches of torch's backends, for scripts that set them. XLA decides for itself; none of them changes a result."""
 
-from . import cpu, cuda, cudnn, cusparselt, kleidiai, mha, mkl, mkldnn, mps, nnpack, openmp, opt_einsum, quantized
+from . import (
+    cpu,
+    cuda,
+    cudnn,
+    cusparselt,
+    kleidiai,
+    mha,
+    mkl,
+    mkldnn,
+    mps,
+    nnpack,
+    openmp,
+    opt_einsum,
+    python_native,
+    quantized,
+)
 from ._frozen import allow_mutation as __allow_nonbracketed_mutation
 from ._frozen import disable_global_flags, flags_frozen
 from ._frozen import freezable as _freezable
@@ -20,6 +35,7 @@ __all__ = [
     "nnpack",
     "openmp",
     "opt_einsum",
+    "python_native",
     "quantized",
 ]
 

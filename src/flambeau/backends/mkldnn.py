@@ -1,6 +1,13 @@
 """The switch of torch's oneDNN operators; flambeau's own oneDNN kernels do not look at it."""
 
+from operator import index as _index
+
 from ..core.dispatch.help import explain_namespace as _explain_namespace
+from ._verbose import Verbose as _Verbose
+
+VERBOSE_OFF = 0
+VERBOSE_ON = 1
+VERBOSE_ON_CREATION = 2
 
 enabled = True
 
@@ -10,4 +17,16 @@ def is_available() -> bool:
     return False
 
 
-_explain_namespace(globals(), "torch.backends.mkldnn")
+class verbose(_Verbose):
+    """Asks oneDNN to print its calls: flambeau's kernels leave that switch alone, so that only `VERBOSE_OFF` can be entered."""
+
+    library = "MKLDNN"
+
+    def __init__(self, level: int):
+        self.level: int = level
+
+    def wanted(self) -> int:
+        return _index(self.level)
+
+
+_explain_namespace(globals(), "torch.backends.mkldnn", without=("verbose",))

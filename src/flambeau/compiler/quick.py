@@ -7,6 +7,7 @@ from typing import Any
 
 from ..core.array import devices, dtypes
 from ..core.context.grad_mode import state as grad_state
+from ..core.tape import taking
 from ..core.tensor.storage import Storage
 from ..core.tensor.tensor import Tensor
 from .conditions import Conditions
@@ -25,7 +26,7 @@ def look(args: Any, modes: tuple[Any, ...], conditions: Conditions) -> Callable[
     (see `held_for`), and whether a program's conditions hold for them.
     """
     names = Names(Storage=Storage, Tensor=Tensor, conditions=conditions, state=grad_state)
-    grad, default, autocast, inference, device = modes
+    grad, default, autocast, inference, device, asked = modes
     wanted = {
         "trace": None, "transforms": None, "uncompiled": False, "grad": grad, "inference": inference,
         "watchers": (),  # an anomaly detector is among them
@@ -35,6 +36,7 @@ def look(args: Any, modes: tuple[Any, ...], conditions: Conditions) -> Callable[
     terms: list[Term] = [
         of_thread(grad_state, wanted),
         Look(Kind.ENTRY, vars(dtypes), "_default", default),
+        Look(Kind.ENTRY, vars(taking), "asked", asked),
         Look(Kind.ITEM, devices._stack, -1, device),
         Look(Kind.ATTRIBUTE, stance, "value", "default"),
         f"len(args) == {len(args)}",

@@ -9,6 +9,7 @@ import numpy as np
 from ..core.array import devices, dtypes
 from ..core.context.grad_mode import state
 from ..core.context.tracing import Untraceable
+from ..core.tape import taking
 
 
 class Surroundings(NamedTuple):
@@ -47,8 +48,8 @@ class Surroundings(NamedTuple):
 
 
 def held_for() -> tuple[Any, ...]:
-    """The modes that a program holds for: grad, default dtype, autocast, inference, default device."""
-    return state.grad, dtypes._default, state.autocast, state.inference, devices.get_default_device()
+    """What a program holds for: grad mode, default dtype, autocast, inference mode, default device, what leaves were told."""
+    return state.grad, dtypes._default, state.autocast, state.inference, devices.get_default_device(), taking.asked
 
 
 def is_watched() -> bool:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ..core.tensor.tensor import Tensor
+from ._loading import check_option
 from ._options import check_tensor_rate
 from .optimizer import ParamsT
 from .rule import RuleOptimizer, lerp, picked, scaled
@@ -110,6 +111,8 @@ class Muon(RuleOptimizer):
         """The number of iterations is built into the program."""
         if name == "ns_coefficients" and len(value) != 3:
             raise ValueError(f"Coefficients must be a tuple of exactly 3 values, but got {value}")
+        if name == "eps":
+            check_option(name, value, 0.0)  # one number
         if name != "ns_steps":
             return value
         if value >= 100:

@@ -18,20 +18,26 @@ def check_tensor_rate(lr: Any) -> None:
         raise ValueError("Tensor lr must be 1-element")
 
 
-def check_options(lr: Any, betas: Any = (), *, takes_nan: bool = False, **others: Any) -> None:
+def check_betas(betas: Any) -> None:
+    """ValueError for betas that are out of range, of two kinds or more than two; IndexError for fewer."""
+    for i in range(2):
+        if not 0.0 <= betas[i] < 1.0:
+            raise ValueError(f"Invalid beta parameter at index {i}: {betas[i]}")
+    if isinstance(betas[0], Tensor) is not isinstance(betas[1], Tensor):
+        raise ValueError(message("betas_mixed"))
+    if len(betas) > 2:
+        raise ValueError(f"too many values to unpack (expected 2): betas are two numbers, got {betas!r:.80}")
+
+
+def check_options(lr: Any, betas: Any = None, *, takes_nan: bool = False, **others: Any) -> None:
     """ValueError for a learning rate (a number or a tensor of one element) or another option below 0, or bad betas."""
     check_tensor_rate(lr)
     for name, value in {"learning rate": lr, **others}.items():
         if value < 0.0 if takes_nan else not value >= 0.0:
             what = {"learning rate": name, "eps": "epsilon value"}.get(name, f"{name} value")
             raise ValueError(f"Invalid {what}: {value}")
-    if len(betas) == 1:
-        raise IndexError("tuple index out of range (betas are two numbers)")
-    if len({isinstance(beta, Tensor) for beta in betas}) > 1:
-        raise ValueError(message("betas_mixed"))
-    for i, beta in enumerate(betas):
-        if not 0.0 <= beta < 1.0:
-            raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
+    if betas is not None:
+        check_betas(betas)
 
 
 def plain(value: Any) -> Any:

@@ -466,12 +466,22 @@ def _fitted(value: Any, param: Tensor, key: Any = None) -> Any:
 # --- names that other optimizers are written with --------------------------------------------------------------------
 
 
+def switched(differentiable: Any) -> bool:
+    """Whether a step is recorded; TypeError, in PyTorch's words, for what is neither True nor False."""
+    if type(differentiable) is not bool:
+        kind = type(differentiable).__name__
+        raise TypeError(
+            f"set_grad_enabled(): argument 'enabled' (position 1) must be bool, not {kind} (differentiable={differentiable!r:.80})"
+        )
+    return differentiable
+
+
 def _use_grad_for_differentiable(func: Callable[..., Any]) -> Callable[..., Any]:
     """A `step` that records its operators only if the optimizer is `differentiable`."""
 
     @functools.wraps(func)
     def stepped(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
-        with set_grad_enabled(bool(self.defaults.get("differentiable"))):
+        with set_grad_enabled(switched(self.defaults.get("differentiable", False))):
             return func(self, *args, **kwargs)
 
     return stepped

@@ -32,7 +32,7 @@ from ._own_writes import step_by_methods
 from ._reach import WHOLE, begun_in_parts, lies_in_parts, reach_of
 from ._spread import by_parts, cut_of
 from .differentiable import differentiable_step
-from .optimizer import Beginnings, ParamsT, beside, by_mesh, check_capturable, full_like, step_without_values
+from .optimizer import Beginnings, ParamsT, beside, by_mesh, check_capturable, full_like, step_without_values, switched
 
 # Options that PyTorch's older checkpoints lack, with what they then mean.
 _LATER = {
@@ -84,10 +84,11 @@ class RuleOptimizer(GroupedOptimizer):
         cls._pick = itemgetter(*cls.scalars, *cls.flags)
 
     def __init__(self, params: ParamsT, defaults: dict[str, Any]) -> None:
+        foreach = bool(defaults.get("foreach"))
         if defaults.get("fused"):
             if defaults.get("differentiable"):
                 raise RuntimeError("`fused` does not support `differentiable`")
-            if defaults.get("foreach"):
+            if foreach:
                 raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
         super().__init__(params, defaults)
 
@@ -285,7 +286,8 @@ class RuleOptimizer(GroupedOptimizer):
             self._watch_state(trace, params if names or self.shared else [], names)
             for i in range(width):
                 trace.hold_one(common[i::width])
-        if self.defaults.get("differentiable"):
+        recorded = self.defaults.get("differentiable", False)
+        if recorded is not False and switched(recorded):
             if group.get("foreach") and not self.foreach_recorded:
                 raise AssertionError(message("foreach_recorded") + "; leave `foreach` out where `differentiable=True`")
             differentiable_step(program, params, own, common, tensors, scalars, self.shared)

@@ -15,7 +15,7 @@ from ..core.tensor.sparse import check_not_traced, is_sparse, stored
 from ..core.tensor.tensor import Tensor, wrap
 from ._grouped import GroupedOptimizer
 from ._loading import check_has, check_is_dict, check_options, check_piece
-from ._options import check_tensor_rate
+from ._options import check_betas, check_tensor_rate
 from .optimizer import Number, ParamsT, full_like
 from .rule import picked
 
@@ -100,9 +100,7 @@ class SparseAdam(GroupedOptimizer):
             raise ValueError(f"Invalid learning rate: {lr}")
         if not eps > 0.0:
             raise ValueError(f"Invalid epsilon value: {eps}")
-        for i, beta in enumerate(betas):
-            if not 0.0 <= beta < 1.0:
-                raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
+        check_betas(betas)
         super().__init__(params, picked(locals(), "lr betas eps maximize"))
         bad = [
             [i, j] for i, group in enumerate(self.param_groups) for j, p in enumerate(group["params"]) if is_sparse(p)

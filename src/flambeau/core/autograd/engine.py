@@ -19,10 +19,11 @@ from ..context.grad_mode import state as grad_state
 from ..context.tracing import Untraceable
 from ..context.warned import warn_once
 from ..dispatch.operator import Array, Arrays, operator
+from ..tape import taking
 from ..tape.nodes import AccumulateGrad, Edge, Node, OperatorNode, Taped, Unrelated, ViewNode, add_arrays
 from ..tensor.sparse import SparseLook
 from ..tensor.tensor import Tensor, wrap
-from .accumulating import add_to_grad
+from .accumulating import add_to_grad, cast, dtype_of, fitted
 from .edges import GradientEdge, edge_of, leaf_of, shape_of
 from .handles import Hooks, RemovableHandle
 from .hooking import RETAINED, run_done_hook, run_post_hooks, run_pre_hooks, tensor_of
@@ -344,21 +345,26 @@ class Run:
 class _Queue:
     """The nodes that gradients have come to, and these. The heap gives the node that was made last, which is complete."""
 
-    __slots__ = ("heap", "taped", "waiting")
+    __slots__ = ("asked", "heap", "taped", "waiting")
 
     def __init__(self, taped: bool):
         self.taped = taped
+        self.asked = taking.asked  # whether leaves may take gradients in another dtype
         self.waiting: dict[Node, list[Taped | None]] = {}
         self.heap: list[tuple[int, Any]] = []
 
     def send(self, edge: Edge, value: Taped) -> None:
         node, number = edge
+        if self.asked and type(node) is AccumulateGrad:
+            value = fitted(node, value)
         waiting = self.waiting
         slots = waiting.get(node)
         if slots is None:
             slots = waiting[node] = [None] * node.outputs
             heapq.heappush(self.heap, (-node.order, node))
         held = slots[number]
+        if held is not None and self.asked and type(node) is AccumulateGrad:
+            value = cast(value, dtype_of(held))  # summed in place, in the dtype of what came first
         if held is None:
             slots[number] = value
         elif grad_state.dispatch_modes and can_be_seen((held, value)):

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from ..array import dtypes
 from ..context.grad_mode import set_grad_enabled
 from ..context.grad_mode import state as grad_state
-from ..tape.nodes import AccumulateGrad, Node, Refusing, Saved, Taped, freed, is_differentiable
+from ..tape import taking
+from ..tape.nodes import OWN, AccumulateGrad, Node, Refusing, Saved, Taped, freed, is_differentiable
 from ..tensor.sparse import is_sparse, stored, to_array
 from ..tensor.tensor import Tensor, wrap
 from .hooking import taped_of, tensor_of
@@ -173,7 +174,10 @@ class FunctionNode(Node):
             gradient = gradient.sum_to_size(shape)
         if places is not None:  # of a sparse input the tape has the stored values
             gradient = (gradient.to_dense() if is_sparse(gradient) else gradient)[tuple(places)]
-        return gradient if gradient._np_dtype == dtype else gradient.to(dtypes.from_numpy(dtype))
+        edge = self.edges[i]
+        if gradient._np_dtype == dtype or (taking.asked and getattr(edge and edge[0], "takes", OWN) is not OWN):
+            return gradient  # or the engine casts it to what the leaf takes
+        return gradient.to(dtypes.from_numpy(dtype))
 
     def backward(self, cotangents: list[Any]) -> Sequence[Any]:
         results = self._call([None if c is None else wrap(c) for c in cotangents])

@@ -365,10 +365,13 @@ def NOBODY() -> None:
     """In the place of a reference to a leaf: nobody keeps the gradient."""
 
 
+OWN = object()  # what an AccumulateGrad takes: gradients of its leaf's own dtype
+
+
 class AccumulateGrad(Node):
     """The end of the tape at a leaf tensor: the engine adds what arrives to the leaf's `.grad`."""
 
-    __slots__ = ("leaf", "done_hooks")
+    __slots__ = ("leaf", "done_hooks", "takes")
 
     @staticmethod
     def written(shape: Any, view: bool = False) -> RuntimeError:
@@ -403,6 +406,7 @@ class AccumulateGrad(Node):
         super().__init__("AccumulateGrad", ())
         self.leaf: Any = leaf if leaf is NOBODY else weakref.ref(leaf)
         self.done_hooks: dict[int, Any] | None = None
+        self.takes: Any = OWN  # the dtype that gradients are cast to, or None (see taking.py)
 
     @property
     def variable(self) -> Any:

@@ -16,6 +16,7 @@ from ..array.size import Size, constructed, legacy_arguments, normalized_dim
 from ..context import overrides
 from ..context.grad_mode import state as grad_state
 from ..context.tracing import structure
+from ..tape import taking
 from ..tape.nodes import NOBODY, AccumulateGrad, CopySlices, Edge, Unrelated, ViewNode, hooked, is_differentiable, shown
 from ..tape.places import Look, seen_from
 from .storage import DetachedStorage, HostStorage, PartsStorage, Storage
@@ -486,11 +487,8 @@ class Tensor:
             )
         if value is self:
             raise RuntimeError("can't assign Variable as its own grad")
-        if value._np_dtype != self._np_dtype:
-            raise RuntimeError(
-                f"attempting to assign a gradient with dtype '{dtypes.cpp_name(value.dtype)}' to a tensor with grad_dtype "
-                f"'{self.dtype.abbr}'. The gradient must match the tensor's grad_dtype (here, always the tensor's dtype)."
-            )
+        if (takes := taking.taken_at(self)) is not None and value._np_dtype != takes:
+            raise taking.unlike(value, takes)
         if value.device.type != self.device.type:
             raise RuntimeError(
                 f"attempting to assign a gradient with device type '{value.device.type}' to a tensor with device type "

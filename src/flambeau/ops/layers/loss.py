@@ -80,6 +80,8 @@ def binary_cross_entropy(
             f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) is deprecated. "
             "Please ensure they have the same size."
         )
+    if input.dtype is not target.dtype:
+        raise RuntimeError(f"Found dtype {target.dtype.abbr} but expected {input.dtype.abbr}")
     for name, given in (("input", input), ("target", target)):
         demand(
             lambda x: (~((x >= 0) & (x <= 1)), 0),

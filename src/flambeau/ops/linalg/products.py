@@ -420,14 +420,26 @@ def _tensordot(a: Array, b: Array, axes: tuple[tuple[int, ...], tuple[int, ...]]
     return jnp.tensordot(a, b, (left, right), precision=PRECISION)
 
 
+def _listed_dims(dims: Tensor) -> Any:
+    """What a tensor says about `dims`: one element a number, else two rows."""
+    if dims.numel() == 1:
+        return int(dims.item())
+    if dims.shape[0] != 2:
+        raise AssertionError(message("tensordot_dims_rows", rows=dims.shape[0]))
+    if dims.ndim < 2 or dims.dtype.is_floating_point:
+        what = "int" if dims.ndim < 2 else "float"
+        raise TypeError(f"tensordot(): argument 'dims_self' (position 3) must be tuple of ints, not {what}")
+    return dims.tolist()
+
+
 @composite(methods=False, autocast={"cuda": "widest"}, in_python=True)
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     """Sums of products over `dims`: the number of last dimensions of `a` and first of `b`, or two lists of them."""
     if isinstance(dims, Tensor):
-        dims = dims.tolist()
+        dims = _listed_dims(dims)
     if isinstance(dims, int):
         if dims < 0:
-            raise RuntimeError(f"tensordot: dims cannot be negative, got {dims}")
+            raise RuntimeError(message("tensordot_dims_negative", dims=dims))
         if dims > min(a.ndim, b.ndim):
             raise RuntimeError(f"tensordot: cannot sum over {dims} dimensions of tensors with {a.ndim} and {b.ndim}")
         pair = tuple(range(a.ndim - dims, a.ndim)), tuple(range(dims))

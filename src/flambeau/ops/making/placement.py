@@ -6,11 +6,13 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from ...core.array.dtypes import dtype
+from ...core.array.dtypes import cpp_name, dtype, from_numpy
 from ...core.array.formats import contiguous_format, memory_format
 from ...core.array.geometry import contiguous_strides
+from ...core.context.tracing import Untraceable, recorder
 from ...core.dispatch.messages import message
 from ...core.dispatch.operator import _attach, _publish, composite
+from ...core.tape import taking
 from ...core.tensor.looks import from_storage
 from ...core.tensor.tensor import Tensor
 from .constants import check_options, empty, size_of
@@ -123,18 +125,31 @@ def is_vulkan_available() -> bool:
 _publish("is_vulkan_available", is_vulkan_available, ("torch",))
 
 
+def _refuse_computed(self: Tensor, verb: str) -> None:
+    if not self.is_leaf:
+        raise RuntimeError(f"grad_dtype can only be {verb} on leaf tensors.")
+
+
 def _grad_dtype(self: Tensor) -> dtype | None:
-    return self.dtype
+    """The dtype of a leaf's gradient: its own at first. In another that is set gradients arrive cast; None lets any in."""
+    _refuse_computed(self, "accessed")
+    takes = taking.taken_at(self)
+    return None if takes is None else from_numpy(takes)
 
 
 def _set_grad_dtype(self: Tensor, value: Any) -> None:
-    if value is not self.dtype:
-        raise NotImplementedError(
-            f"grad_dtype: a gradient has its tensor's dtype here ({self.dtype}), not {value}: convert it in a hook"
-        )
+    if value is not None and not isinstance(value, dtype):
+        raise RuntimeError(f"grad_dtype must be a torch.dtype or None, but got {type(value).__name__}")
+    _refuse_computed(self, "set")
+    if recorder() is not None:
+        raise Untraceable("it sets a tensor's grad_dtype: do that outside")
+    if value is not None and self._grad is not None and self._grad.dtype is not value:
+        new, held = value.abbr, cpp_name(self._grad.dtype)
+        raise RuntimeError(message("grad_dtype_unlike_grad", new=new, held=held))
+    taking.tell(self, None if value is None else value.numpy)
 
 
-Tensor.grad_dtype = property(_grad_dtype, _set_grad_dtype, doc="The dtype of its gradient: its own.")  # type: ignore[attr-defined]
+Tensor.grad_dtype = property(_grad_dtype, _set_grad_dtype, doc=_grad_dtype.__doc__)  # type: ignore[attr-defined]
 Tensor.is_cuda = property(lambda self: self.device.type == "cuda", doc="Whether it lies on a device of this kind.")  # type: ignore[attr-defined]
 Tensor.is_cpu = property(lambda self: self.device.type == "cpu", doc="Whether it lies on a device of this kind.")  # type: ignore[attr-defined]
 Tensor.is_meta = property(lambda self: self.device.type == "meta", doc="Whether it lies on a device of this kind.")  # type: ignore[attr-defined]

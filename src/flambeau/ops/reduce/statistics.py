@@ -98,6 +98,8 @@ def _spread(name: str, deviation: bool, with_mean: bool, doc: str) -> Callable[.
     ) -> Any:
         if isinstance(dim, bool):
             dim, unbiased = None, dim
+        elif isinstance(dim, Tensor):
+            dim = dim.__index__()  # type: ignore[attr-defined]
         if unbiased is not None and correction is not None:
             raise TypeError(f"{name}() takes `unbiased` or `correction`, not both")
         if correction is None:

@@ -116,5 +116,9 @@ def kaiser_window(
     device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """A Bessel function of the distance from the middle; `beta` says how narrow it is."""
-    shape = lambda x: np.i0(beta * np.sqrt(1 - x**2)) / np.i0(beta)  # noqa: E731
+
+    def shape(x: Any) -> Any:
+        with np.errstate(over="ignore", invalid="ignore"):  # beyond some 88 a float32 has no room for it
+            return np.i0(beta * np.sqrt(1 - x**2)) / np.i0(x.dtype.type(beta))
+
     return _made("kaiser_window", window_length, periodic, shape, dtype, layout, device, requires_grad, pin_memory)

@@ -121,7 +121,7 @@ class ChainedScheduler(_Several):
     def __init__(self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None) -> None:
         if len(schedulers) < 1:
             raise ValueError("ChainedScheduler expects at least one scheduler to be chained, but got no scheduler.")
-        optimizer = optimizer or getattr(schedulers[0], "optimizer", None)
+        optimizer = optimizer or schedulers[0].optimizer
         self._check(schedulers, optimizer)
         self._schedulers = list(schedulers)
         self.optimizer = optimizer  # type: ignore[assignment]
