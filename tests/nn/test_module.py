@@ -310,6 +310,18 @@ def test_a_device_that_is_not_there():
     assert isinstance(fb.nn.ReLU().cuda(), Module)
 
 
+@pytest.mark.parametrize("name", ["ipu", "xpu"])
+def test_other_devices_are_refused_where_there_is_a_tensor(name):
+    agree(lambda t: getattr(t.nn.Linear(1, 1), name)())
+    agree(lambda t: type(getattr(t.nn.ReLU(), name)(0)).__name__)
+
+
+def test_mtia_is_refused_where_there_is_a_tensor():
+    with pytest.raises(AssertionError, match="Torch not compiled with MTIA enabled"):
+        fb.nn.Linear(1, 1).mtia()
+    assert isinstance(fb.nn.ReLU().mtia(), Module)
+
+
 def test_modes():
     agree(lambda t: t.nn.Module().train(2))
     agree(lambda t: [p.requires_grad for p in network(t).requires_grad_(False).parameters()])

@@ -153,6 +153,18 @@ class ConversionMethods:
         """Move all tensors to a GPU."""
         return self._apply(_named("cuda", lambda t: t.cuda(device)))  # type: ignore[attr-defined]
 
+    def ipu(self, device: Any = None) -> Self:
+        """RuntimeError as `Tensor.ipu` raises it, if there is a tensor to move."""
+        return self._apply(_named("ipu", lambda t: t.ipu(device)))  # type: ignore[attr-defined]
+
+    def xpu(self, device: Any = None) -> Self:
+        """AssertionError as `Tensor.xpu` raises it, if there is a tensor to move."""
+        return self._apply(_named("xpu", lambda t: t.xpu(device)))  # type: ignore[attr-defined]
+
+    def mtia(self, device: Any = None) -> Self:
+        """AssertionError as `Tensor.mtia` raises it, if there is a tensor to move."""
+        return self._apply(_named("mtia", lambda t: t.mtia(device)))  # type: ignore[attr-defined]
+
     def to_empty(self, *, device: Any, recurse: bool = True) -> Self:
         """Give all tensors new memory on `device`, with arbitrary values."""
         where = devices.resolve(device)
