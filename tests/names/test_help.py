@@ -30,7 +30,8 @@ WITHOUT = set(
 )
 PUBLIC = dict(examples.public())
 METHODS = dict(examples.methods())
-OF_DEVICES = {"torch.nn.Module.cuda", "torch.nn.Module.ipu", "torch.nn.Module.xpu"}  # an example needs the device
+# an example needs the device
+OF_DEVICES = {"torch.nn.Module.cuda", "torch.nn.Module.ipu", "torch.nn.Module.mtia", "torch.nn.Module.xpu"}
 PARTS = (
     "\nShapes:\n    ",
     "\nRaises:\n    ",

@@ -288,10 +288,38 @@ def test_type_and_to_empty():
     agree(lambda t: t.nn.Linear(1, 1).type(t.int32))
 
 
+def test_overrides_of_apply_tell_what_is_done_by_the_name():
+    def code(t):
+        told = []
+
+        class Layer(t.nn.Linear):
+            def _apply(self, fn, recurse=True):
+                told.append((str(fn).split(" at ")[0], fn.__qualname__))
+                return super()._apply(fn, recurse)
+
+        layer = Layer(1, 1)
+        layer.half().bfloat16().double().float().type(t.float64).to(t.float32).cpu().to_empty(device="cpu")
+        return told
+
+    agree(code)
+
+
 def test_a_device_that_is_not_there():
     with pytest.raises(AssertionError, match="not compiled with CUDA"):
         fb.nn.Linear(1, 1).cuda()
     assert isinstance(fb.nn.ReLU().cuda(), Module)
+
+
+@pytest.mark.parametrize("name", ["ipu", "xpu"])
+def test_other_devices_are_refused_where_there_is_a_tensor(name):
+    agree(lambda t: getattr(t.nn.Linear(1, 1), name)())
+    agree(lambda t: type(getattr(t.nn.ReLU(), name)(0)).__name__)
+
+
+def test_mtia_is_refused_where_there_is_a_tensor():
+    with pytest.raises(AssertionError, match="Torch not compiled with MTIA enabled"):
+        fb.nn.Linear(1, 1).mtia()
+    assert isinstance(fb.nn.ReLU().mtia(), Module)
 
 
 def test_modes():

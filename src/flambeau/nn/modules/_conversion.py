@@ -23,6 +23,13 @@ from ..parameter import Parameter, is_lazy
 _Convert = Callable[[Tensor], Tensor]
 
 
+def _named(method: str, fn: _Convert) -> _Convert:
+    """`fn` under the name that it has in PyTorch: by its text, overrides of `_apply` tell a cast from a move."""
+    inner = "convert" if method == "to" else "<lambda>"
+    fn.__qualname__ = f"Module.{method}.<locals>.{inner}"
+    return fn
+
+
 class _Manner:
     """How tensors are replaced; the switches are public in `flambeau.__future__`."""
 
@@ -116,35 +123,47 @@ class ConversionMethods:
                     "from meta to a different device."
                 ) from None
 
-        return self._apply(convert)
+        return self._apply(_named("to", convert))
 
     def type(self, dst_type: Any) -> Self:
         """Cast every tensor, integers too."""
-        return self._apply(lambda tensor: tensor.type(dst_type))  # type: ignore[attr-defined]
+        return self._apply(_named("type", lambda tensor: tensor.type(dst_type)))  # type: ignore[attr-defined]
 
     def float(self) -> Self:
         """Cast floating point tensors to float32."""
-        return self._apply(lambda t: t.float() if t.dtype.is_floating_point else t)  # type: ignore[attr-defined]
+        return self._apply(_named("float", lambda t: t.float() if t.dtype.is_floating_point else t))  # type: ignore[attr-defined]
 
     def double(self) -> Self:
         """Cast floating point tensors to float64."""
-        return self._apply(lambda t: t.double() if t.dtype.is_floating_point else t)  # type: ignore[attr-defined]
+        return self._apply(_named("double", lambda t: t.double() if t.dtype.is_floating_point else t))  # type: ignore[attr-defined]
 
     def half(self) -> Self:
         """Cast floating point tensors to float16."""
-        return self._apply(lambda t: t.half() if t.dtype.is_floating_point else t)  # type: ignore[attr-defined]
+        return self._apply(_named("half", lambda t: t.half() if t.dtype.is_floating_point else t))  # type: ignore[attr-defined]
 
     def bfloat16(self) -> Self:
         """Cast floating point tensors to bfloat16."""
-        return self._apply(lambda t: t.bfloat16() if t.dtype.is_floating_point else t)  # type: ignore[attr-defined]
+        return self._apply(_named("bfloat16", lambda t: t.bfloat16() if t.dtype.is_floating_point else t))  # type: ignore[attr-defined]
 
     def cpu(self) -> Self:
         """Move all tensors to the CPU."""
-        return self._apply(lambda t: t.cpu())  # type: ignore[attr-defined]
+        return self._apply(_named("cpu", lambda t: t.cpu()))  # type: ignore[attr-defined]
 
     def cuda(self, device: Any = None) -> Self:
         """Move all tensors to a GPU."""
-        return self._apply(lambda t: t.cuda(device))  # type: ignore[attr-defined]
+        return self._apply(_named("cuda", lambda t: t.cuda(device)))  # type: ignore[attr-defined]
+
+    def ipu(self, device: Any = None) -> Self:
+        """RuntimeError as `Tensor.ipu` raises it, if there is a tensor to move."""
+        return self._apply(_named("ipu", lambda t: t.ipu(device)))  # type: ignore[attr-defined]
+
+    def xpu(self, device: Any = None) -> Self:
+        """AssertionError as `Tensor.xpu` raises it, if there is a tensor to move."""
+        return self._apply(_named("xpu", lambda t: t.xpu(device)))  # type: ignore[attr-defined]
+
+    def mtia(self, device: Any = None) -> Self:
+        """AssertionError as `Tensor.mtia` raises it, if there is a tensor to move."""
+        return self._apply(_named("mtia", lambda t: t.mtia(device)))  # type: ignore[attr-defined]
 
     def to_empty(self, *, device: Any, recurse: bool = True) -> Self:
         """Give all tensors new memory on `device`, with arbitrary values."""
@@ -155,7 +174,7 @@ class ConversionMethods:
             held = laid_beside(tensor._storage, values)
             return wrap(devices.put(values, where)) if held is None else blank(Tensor, held)
 
-        return self._apply(empty, recurse=recurse)
+        return self._apply(_named("to_empty", empty), recurse=recurse)
 
     def share_memory(self) -> Self:
         """`Tensor.share_memory_` of all tensors. RuntimeError if one of them is uninitialized."""
