@@ -50,7 +50,6 @@ _rows_p = kernel(
     dtypes=("float32", "float64", "bfloat16", "float16", "int64", "int32"),
     jvp=_jvp,
     transpose=_transpose,
-    rows=lambda dims, *_, **__: not dims[0],
     alone=True,
 )
 

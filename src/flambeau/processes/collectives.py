@@ -99,14 +99,14 @@ def _sizes(tensor: Tensor) -> str:
     return ", ".join(map(str, tensor.shape))
 
 
-def _renamed(old: str, function: Callable[..., Any], said: str = "") -> Callable[..., Any]:
+def _renamed(old: str, function: Callable[..., Any], private: bool = False) -> Callable[..., Any]:
     new = function.__name__
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         where = "torch.distributed"
         text = f"`{where}.{old}` is deprecated. Please use `{where}.{new}` instead."
-        warnings.warn(message(said, old=old, new=new) if said else text, FutureWarning, stacklevel=2)
+        warnings.warn(message("private_collective", old=old, new=new) if private else text, FutureWarning, stacklevel=2)
         return function(*args, **kwargs)
 
     call.__name__ = call.__qualname__ = old
@@ -352,8 +352,8 @@ def reduce_scatter_single(
 reduce_scatter_tensor: Callable[..., Any] = _renamed("reduce_scatter_tensor", reduce_scatter_single)
 
 
-_all_gather_base: Callable[..., Any] = _renamed("_all_gather_base", all_gather_single, "private_collective")
-_reduce_scatter_base: Callable[..., Any] = _renamed("_reduce_scatter_base", reduce_scatter_single, "private_collective")
+_all_gather_base: Callable[..., Any] = _renamed("_all_gather_base", all_gather_single, private=True)
+_reduce_scatter_base: Callable[..., Any] = _renamed("_reduce_scatter_base", reduce_scatter_single, private=True)
 
 
 def _exchanged(

@@ -41,6 +41,15 @@ def _gather(site: Site, value: Any, indices: Any) -> Any:
     return site.bind(value, indices, indices_are_sorted=False)
 
 
+@rule("flambeau_rows")
+def _rows(site: Site, value: Any, indices: Any) -> Any:
+    pair = site.given[0][0]
+    site.need(not site.open(0) - {0}, "the size of a row depends on the size")
+    if pair[0] != pair[1]:  # of rows that are not there the nearest one
+        indices = jnp.clip(_wide(indices), 0, site.size(pair) - 1)
+    return site.bind(value, indices)
+
+
 @rule(
     "scatter",
     "scatter-add",
