@@ -18,7 +18,7 @@ from ..core.dispatch.messages import message
 from ..core.tensor.sparse import is_sparse
 from ..core.tensor.tensor import Tensor, wrap
 from ..ops.making.constants import empty_like, zeros_like
-from ..ops.shape.views import view_as_real
+from ..ops.shape.complex_parts import view_as_real
 from ..sparse import as_sparse_gradcheck
 
 _FORWARD = "Jacobian computed with forward mode mismatch"

@@ -18,7 +18,7 @@ from ..core.context.grad_mode import state as grad_state
 from ..core.context.tracing import Refusal, Untraceable
 from ..core.dispatch import checks
 from ..core.tensor.tensor import Tensor, wrap
-from ..ops.shape.views import view_as_real
+from ..ops.shape.complex_parts import view_as_real
 from .exchange import Exchange, Pending
 from .groups import chosen, default_group, is_member
 from .patterns import Pattern

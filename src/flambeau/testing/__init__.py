@@ -47,7 +47,7 @@ def make_tensor(
     """
     from ..ops.making.creation import empty
     from ..ops.random.factories import randint
-    from ..ops.shape.views import view_as_real
+    from ..ops.shape.complex_parts import view_as_real
 
     size = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
     wide = (*size[:-1], size[-1] * 2) if noncontiguous and math.prod(size) > 1 else size

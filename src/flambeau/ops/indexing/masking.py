@@ -34,8 +34,8 @@ from ...core.tensor.storage import cut_over
 from ...core.tensor.tensor import Tensor, wrap
 from ..making.constants import laid_out
 from ..making.creation import empty, memory_order
+from ..shape.complex_parts import real
 from ..shape.joining import cat
-from ..shape.views import real
 from ..support.checks import FLOAT, demand, on_host, refuse_part, scalar_name, type_name, without_values
 from .by_numpy import SELECTED
 

@@ -34,7 +34,7 @@ from ...core.tensor.sparse import SparseOperand
 from ...core.tensor.tensor import Tensor, from_host
 from ...native import reading
 from ..making.creation import tensor
-from ..shape.views import sliced
+from ..shape.parts import sliced
 from ..support.checks import on_host, refuse_outside
 from .by_numpy import PICKED, PUT, subscript
 from .masking import element, host_values, like_on_device, taped

@@ -10,7 +10,8 @@ from ...core.array.geometry import Geometry
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.dispatch.view import view
 from ...core.tensor.tensor import Tensor
-from . import splitting, views  # noqa: F401 (the methods)
+from . import complex_parts, splitting  # noqa: F401 (the methods)
+from .parts import slice_view
 
 
 @operator(methods=False, public=(), grad=lambda arrays, statics: statics["label"])
@@ -43,7 +44,7 @@ def declare_copy(name: str, look: Callable[..., Any]) -> None:
 
 
 def _slice(input: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Tensor:
-    return views.slice_view(input, dim, start, end, step)
+    return slice_view(input, dim, start, end, step)
 
 
 @view(public=(), methods=(), grad="AliasBackward0")
@@ -56,7 +57,7 @@ declare_copy("alias", _alias)
 for _name in "as_strided detach diagonal expand permute select squeeze t transpose unfold unsqueeze view".split():
     declare_copy(_name, getattr(Tensor, _name))
 for _name in "split split_with_sizes unbind view_as_complex view_as_real".split():
-    declare_copy(_name, getattr(Tensor, _name, None) or getattr(views, _name))
+    declare_copy(_name, getattr(Tensor, _name, None) or getattr(complex_parts, _name))
 
 
 @composite()

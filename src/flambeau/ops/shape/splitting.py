@@ -12,7 +12,8 @@ from ...core.dispatch.operator import composite
 from ...core.dispatch.view import view
 from ...core.tensor.tensor import Tensor
 from ..support.declare import alias
-from .views import _ints, sliced
+from .parts import sliced
+from .views import _ints
 
 
 @view()

@@ -20,7 +20,8 @@ from ...core.dispatch.operator import Array, composite, operator
 from ...core.dispatch.view import view
 from ...core.tensor.tensor import Tensor
 from ..layers.padding import pad
-from ..shape.views import _permuted, view_as_real
+from ..shape.complex_parts import view_as_real
+from ..shape.views import _permuted
 
 _FEW = 16  # frames that are joined of so many slices at most; more take a gather
 
