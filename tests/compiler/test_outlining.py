@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -149,3 +151,17 @@ def test_two_runs_and_what_is_no_run():
     assert [(run.length, run.times) for run in found] == [(15, 5), (30, 4)]
     assert repeats.runs(flat_of(list(range(200)))) == []
     assert repeats.runs(flat_of(a * 2)) == []
+
+
+@pytest.mark.parametrize("mode", ["max-autotune", "max-autotune-no-cudagraphs"])
+@fb.no_grad()
+def test_a_mode_has_one_program(mode):
+    net, x = network(6).eval(), batch()[0]
+    for blocks, chosen in ((True, None), (True, "default"), (True, "reduce-overhead"), (False, mode)):
+        compiled = fb.compile(net, mode=chosen)
+        again = copy.deepcopy(compiled)
+        for one in (compiled, again):
+            assert fb.allclose(one(x), net(x))
+            assert (type(program(one._compiled)) is outlining.Outlined) is blocks
+    step = fb.compile(mode=mode)(lambda x: net(x).sum())
+    assert fb.allclose(step(x), net(x).sum()) and type(program(step)) is not outlining.Outlined

@@ -105,8 +105,9 @@ class Compiled:
     """A function that runs as XLA programs, one for each signature of its arguments and state."""
 
     def __init__(
-        self, function: Callable[..., Any], fullgraph: bool = False, quiet: bool = False, dynamic: bool | None = None
-    ):
+        self, function: Callable[..., Any], fullgraph: bool = False, quiet: bool = False, dynamic: bool | None = None,
+        whole: bool = False,
+    ):  # fmt: skip
         functools.update_wrapper(self, function)
         self.function = function
         self.name: str = name_of(function)
@@ -115,6 +116,7 @@ class Compiled:
         self.programs: OrderedDict[Any, list[TracedProgram | Uncompiled]] = OrderedDict()
         self.inputs: Inputs = Inputs()
         self.dynamic = dynamic
+        self.whole = whole  # equal blocks are no programs of their own
         self.batches: Batches | None = None if dynamic is False else Batches(bool(dynamic))
         self.children: dict[int, tuple[Any, Compiled | None]] = {}
         self.traces: int = 0
@@ -302,7 +304,7 @@ class Compiled:
 
     def _made(self, traced: Traced, reason: str, entry: Entry | None = None) -> TracedProgram:
         try:
-            return TracedProgram(traced, reason, self.name, entry)
+            return TracedProgram(traced, reason, self.name, entry, self.whole)
         except Untraceable as error:  # it has been traced, but can't be one program
             traced.give_up()
             raise Failed(error, None) from None
@@ -399,7 +401,9 @@ class Compiled:
         known = self.children.get(id(module))
         if known is None:
             worth = bool(module._modules) or not is_library_class(type(module))
-            child = Compiled(module._call_plainly, quiet=True, dynamic=self.dynamic) if worth else None
+            child = (
+                Compiled(module._call_plainly, quiet=True, dynamic=self.dynamic, whole=self.whole) if worth else None
+            )
             known = self.children[id(module)] = module, child
         if known[1] is None:
             return module._call_plainly(*args, **kwargs)

@@ -56,8 +56,9 @@ class Executable(NamedTuple):
 class Builder:
     """Makes the executable of a plan, and its backward program. Nothing of it holds the arrays of the trace."""
 
-    def __init__(self, plan: Plan, computation: Computation, name: str):
+    def __init__(self, plan: Plan, computation: Computation, name: str, whole: bool = False):
         self.plan = plan
+        self.whole = whole
         self.name = name
         self.on_cpu: bool = plan.on_cpu
         self.in_rows: bool = self.on_cpu and channels_last.applies(computation.jaxpr.jaxpr, native.serves)
@@ -176,7 +177,7 @@ class Builder:
     def _flat(self, computation: Computation) -> Flat | None:
         """The computation as a list of operations, if it may be cut into several programs."""
         jaxpr, consts = computation.jaxpr.jaxpr, computation.jaxpr.consts
-        if not self.on_cpu or self.live or jaxpr.effects or self.in_rows or self.spanning is not None:
+        if self.whole or not self.on_cpu or self.live or jaxpr.effects or self.in_rows or self.spanning is not None:
             return None
         where, arguments = self.plan.state.where, self.arguments
         flat = Flat(arguments + len(where))

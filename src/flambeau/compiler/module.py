@@ -8,7 +8,14 @@ from ..nn.modules.module import Module
 from .compiled import Compiled
 
 # Of what a module has, what this one has for itself; everything else is set on the original.
-_OWN = frozenset(vars(Module())) - {"training"} | {"_orig_mod", "_compiled", "_fullgraph", "_dynamic", "__class__"}
+_OWN = frozenset(vars(Module())) - {"training"} | {
+    "_orig_mod",
+    "_compiled",
+    "_fullgraph",
+    "_dynamic",
+    "_whole",
+    "__class__",
+}
 
 
 class OptimizedModule(Module):
@@ -17,14 +24,14 @@ class OptimizedModule(Module):
     Attributes are the original's, read, set and deleted. Copies and pickles compile anew.
     """
 
-    def __init__(self, module: Module, fullgraph: bool, dynamic: bool | None = None):
+    def __init__(self, module: Module, fullgraph: bool, dynamic: bool | None = None, whole: bool = False):
         super().__init__()
         self._orig_mod = module
-        self._begin(fullgraph, dynamic)
+        self._begin(fullgraph, dynamic, whole)
 
-    def _begin(self, fullgraph: bool, dynamic: bool | None) -> None:
-        self.__dict__["_fullgraph"], self.__dict__["_dynamic"] = fullgraph, dynamic
-        self.__dict__["_compiled"] = Compiled(self._orig_mod.__call__, fullgraph, dynamic=dynamic)
+    def _begin(self, fullgraph: bool, dynamic: bool | None, whole: bool) -> None:
+        self.__dict__.update(_fullgraph=fullgraph, _dynamic=dynamic, _whole=whole)
+        self.__dict__["_compiled"] = Compiled(self._orig_mod.__call__, fullgraph, dynamic=dynamic, whole=whole)
 
     @property
     def training(self) -> bool:  # type: ignore[override]
@@ -65,4 +72,4 @@ class OptimizedModule(Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._begin(state["_fullgraph"], state.get("_dynamic"))
+        self._begin(state["_fullgraph"], state.get("_dynamic"), state.get("_whole", False))

@@ -22,16 +22,16 @@ class TracedProgram:
     what calls it, `broken_by(tensors, given)` says why it must not be called.
     """
 
-    def __init__(self, traced: Traced, reason: str, name: str, entry: Entry | None = None):
+    def __init__(self, traced: Traced, reason: str, name: str, entry: Entry | None = None, whole: bool = False):
         self.reason = reason
         self.entry = entry  # in a program of XLA for several sizes
         self.plan: Any = traced.plan
         self.conditions: Any = traced.conditions
         self.broken_by: Callable[..., Any] = self.conditions.broken_by
         if entry is None:
-            self.builder: Builder = Builder(traced.plan, traced.computation, name)
+            self.builder: Builder = Builder(traced.plan, traced.computation, name, whole)
         else:
-            self.builder = PaddedBuilder(traced.plan, traced.computation, name, entry)
+            self.builder = PaddedBuilder(traced.plan, traced.computation, name, entry, whole)
         conditions = traced.conditions
         begun = (lambda: conditions.end("an optimizer has begun its state")) if traced.once else None
         executable = self.builder.build(packed=not (traced.plan.tape.metas or traced.once))

@@ -213,10 +213,10 @@ class _Later:
 class PaddedBuilder(Builder):
     """Makes the executable of a size: of programs that it shares with others."""
 
-    def __init__(self, plan: Plan, computation: Computation, name: str, entry: Entry):
+    def __init__(self, plan: Plan, computation: Computation, name: str, entry: Entry, whole: bool = False):
         self.entry = entry
         self.computation: Computation | None = computation
-        super().__init__(plan, computation, name)
+        super().__init__(plan, computation, name, whole)
         if self.backward is not None:
             shared = entry.shared
             if shared.backward is None:
