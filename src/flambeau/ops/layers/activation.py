@@ -119,7 +119,7 @@ def _clipped(input: jax.Array, low: float, high: float) -> jax.Array:
     return jnp.where(input >= most, most, _raised(input, low))
 
 
-@operator(methods=False, public=("torch",), room={"threshold": "own reals", "value": "own reals"})
+@operator(methods=False, public=("torch",), room={"threshold": "wide reals", "value": "own reals"})
 def threshold(input: Array, threshold: float, value: float) -> Array:
     """x where x > threshold, else `value`"""
     refuse("threshold_cpu", input, BOOL, COMPLEX)
