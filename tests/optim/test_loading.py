@@ -564,3 +564,23 @@ def test_swapped_in():
     assert our_texts == their_texts and len(our_texts) == 4
     for a, b in zip(ours, theirs, strict=True):
         same(a, b)
+
+
+def test_equal_counts_of_steps_are_one_array_again() -> None:
+    """As they are when they begin, so that a resumed run has the same programs."""
+    params = [fb.nn.Parameter(fb.ones(n)) for n in (2, 3, 4)]
+    first = fb.optim.Adam(params)
+    for _ in range(2):
+        fb.stack([p.sum() for p in params]).sum().backward()
+        first.step()
+    other = fb.nn.Parameter(fb.ones(5))
+    first.add_param_group({"params": [other]})
+    other.grad = fb.ones(5)
+    first.step()
+    second = fb.optim.Adam([{"params": params}, {"params": [other]}])
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    arrays = [second.state[p]["step"]._array for p in (*params, other)]
+    assert arrays[0] is arrays[1] is arrays[2] is not arrays[3]
+    assert [float(second.state[p]["step"]) for p in (*params, other)] == [3, 3, 3, 1]
+    second.state[params[1]]["step"] += 1
+    assert [float(second.state[p]["step"]) for p in params] == [3, 4, 3]

@@ -16,6 +16,7 @@ from ..core.array import programs
 from ..core.array.meta import NoData
 from ..core.context.grad_mode import no_grad
 from ..core.context.tracing import PACKED_ARRAY, PACKED_STATE, recorder
+from ..core.dispatch.checks import on_host
 from ..core.dispatch.messages import message
 from ..core.tensor.donation import are_alone
 from ..core.tensor.sparse import SparseOperand, check_not_traced, is_sparse
@@ -109,6 +110,25 @@ class RuleOptimizer(GroupedOptimizer):
                 for name in self.shared:
                     if isinstance(own.get(name), NUMBERS):
                         own[name] = wrap(placed(one_number(own[name]), param._array))
+        self._share_again()
+
+    def _share_again(self) -> None:
+        """Let equal numbers of `shared` state be one array, as they are when they begin: the same programs serve then, to the last bit."""
+        known: dict[Any, Any] = {}
+        for own in self.state.values():
+            for name in self.shared if isinstance(own, dict) else ():
+                held = own.get(name)
+                if (
+                    type(held) is not Tensor
+                    or held._view is not None
+                    or (number := on_host(held)) is None
+                    or number.ndim
+                ):
+                    continue
+                array = held._array
+                kind = name, number.dtype, array.sharding, array.committed, number.tobytes()
+                if known.setdefault(kind, array) is not array:
+                    held._storage.set(known[kind])
 
     def _fill_in(self, group: dict[str, Any]) -> None:
         """Give a loaded group the options that older checkpoints lack."""
