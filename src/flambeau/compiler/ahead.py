@@ -76,10 +76,8 @@ def _back(equation: Any, params: dict[str, Any], output: int, steps: Steps) -> i
     if name in _CALLS:
         return _back_through(params["jaxpr"].jaxpr, output, steps)
     if name == "convert_element_type":
-        before, after = (
-            (equation.invars if hasattr(equation, "invars") else equation.in_tracers)[0].aval.dtype,
-            params["new_dtype"],
-        )
+        operand = (equation.invars if hasattr(equation, "invars") else equation.in_tracers)[0]
+        before, after = operand.aval.dtype, params["new_dtype"]
         if not np.can_cast(before, after, "safe") or np.dtype(after).kind not in "iu":
             return None
     elif name not in _MOVES:

@@ -23,9 +23,8 @@ class Demands:
         self.found: list[Demand] = []
         self.ahead: list[Ahead] = []  # those that are looked at before the program runs: the first ones, or all
         self.origins: Origins = Origins()
-        self.called_back: bool = (
-            False  # whether the program has called Python back, which what comes later must not overtake
-        )
+        # whether the program has called Python back, which what comes later must not overtake
+        self.called_back: bool = False
         self.kept: set[Any] = set()  # storages that are written only where the demands up to there are met
         self.calls: list[Callable[[Exception], None]] = []  # of modules, outermost first: each names itself in an error
         self.root: Any = None  # the code under which the traced function runs

@@ -8,14 +8,8 @@ from ..nn.modules.module import Module
 from .compiled import Compiled
 
 # Of what a module has, what this one has for itself; everything else is set on the original.
-_OWN = frozenset(vars(Module())) - {"training"} | {
-    "_orig_mod",
-    "_compiled",
-    "_fullgraph",
-    "_dynamic",
-    "_whole",
-    "__class__",
-}
+_OWN = frozenset(vars(Module())) - {"training"}
+_OWN |= {"_orig_mod", "_compiled", "_fullgraph", "_dynamic", "_whole", "__class__"}
 
 
 class OptimizedModule(Module):

@@ -82,9 +82,8 @@ class Program:
         self.identity: Any = identity  # what the function is in every process (see `executables.py`)
         self.name: str = name
         self.label: Any = label  # what the nodes of its calls are called: a text, or a function of the arrays
-        self.by_numpy: Any = (
-            by_numpy  # what gives the results of NumPy's arrays, while there is no program for their shapes
-        )
+        # what gives the results of NumPy's arrays, while there is no program for their shapes
+        self.by_numpy: Any = by_numpy
         self.run: Any = programs.jit(function, identity, by_numpy=by_numpy, inline=True)
         self.makes_images: bool = makes_images  # whether it has convolutions
         self.derivative_label: Any = derivative  # the same for calls of its derivatives
