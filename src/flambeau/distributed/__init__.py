@@ -25,7 +25,16 @@ from ..processes.stores import Store as Store
 from ..processes.stores import TCPStore as TCPStore
 from ._machinery import *
 
-for _name in ("Staged", "chosen", "default_group", "group_named", "group_of_ranks", "is_member"):
+for _name in (
+    "Staged",
+    "are_several",
+    "chosen",
+    "default_group",
+    "group_named",
+    "group_of_ranks",
+    "is_member",
+    "limit_of",
+):
     del globals()[_name]  # which the collectives need of each other
 
 _explain_namespace(

@@ -498,6 +498,6 @@ if not TYPE_CHECKING:  # type checkers take every name
     __all__ = [
         name
         for name, value in list(globals().items())
-        if getattr(value, "__module__", None) == __name__ and name[0] != "_" and name not in ("are_several", "limit_of")
+        if getattr(value, "__module__", None) == __name__ and name[0] != "_"
     ]
     __all__ += ["default_pg_timeout", "register_rendezvous_handler"]
