@@ -224,7 +224,7 @@ def test_no_program_for_each_number_of_elements(monkeypatch: pytest.MonkeyPatch)
     assert not made
 
 
-def test_zeroing_makes_no_detour() -> None:
+def test_filling_in_place() -> None:
     x = fb.ones(4, 5)
     before = x.data_ptr()
     assert before and (x.zero_() is x) and not x.any() and x.fill_(2.5).sum() == 50

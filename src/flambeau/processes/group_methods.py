@@ -53,7 +53,7 @@ def _begun(group: ProcessGroup, call: Callable[..., Any], *args: Any, timeout: A
 def allreduce(
     self: ProcessGroup, tensors: Any = None, opts: Any = ReduceOp.SUM, timeout: Any = None, *, tensor: Any = None, op: Any = None
 ) -> Work:  # fmt: skip
-    """`all_reduce` of a tensor, or of the tensors of a list, which are added up with each other, too."""
+    """`all_reduce` of a tensor, or of the one in a list. ValueError for several: `allreduce_coalesced` takes them."""
     given = _list(tensors if tensor is None else tensor)
     reduction = _reduction(opts if op is None else op)
     if len(given) != 1:
