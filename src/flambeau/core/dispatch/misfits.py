@@ -267,6 +267,25 @@ def takes_count(name: str, parameter: str, value: Tensor) -> bool:
     )
 
 
+def refuse_recorded(name: str, parameter: str, position: int | None, value: Tensor) -> None:
+    """Raise TypeError for a tensor that requires a gradient where PyTorch takes a number alone: the gradient would be lost."""
+    if not value.requires_grad:
+        return
+    found = [
+        (a.declared.base, i, a) for s in _schemas(name) for i, a in enumerate(s.arguments, 1) if a.name == parameter
+    ]
+    if any(base == "Tensor" for base, _, _ in found):
+        return
+    word = _WORDS.get(found[0][0], found[0][0]) if found else "Number"
+    if position is None and found and not found[0][2].kwarg_only:
+        position = found[0][1]
+    place = "" if position is None else f" (position {position})"
+    raise TypeError(
+        f"{name}(): argument '{parameter}'{place} must be {word}, not Tensor: one that requires a gradient is no number, "
+        f"since the gradient would be lost; give its .item(), or .detach() it"
+    )
+
+
 def _told(
     face: Any, given: tuple[list[Any], dict[str, Any]], wrong: list[tuple[FunctionSchema, Argument]]
 ) -> TypeError:
@@ -387,4 +406,4 @@ def judged(function: Callable[..., Any]) -> Callable[..., Any]:
     return asking
 
 
-__all__ = ["Known", "judged", "misfit", "takes_count", "takes_number"]
+__all__ = ["Known", "judged", "misfit", "refuse_recorded", "takes_count", "takes_number"]

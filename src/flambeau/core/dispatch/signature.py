@@ -19,7 +19,7 @@ from ..context.overrides import Overridden, has_say
 from ..tensor.tensor import Tensor
 from .host_numbers import HostNumber
 from .limits import looks_large, refuse_beyond
-from .misfits import takes_count
+from .misfits import refuse_recorded, takes_count
 
 ARRAY, ARRAYS, SCALAR, FLOAT, STATIC, VARARGS = range(6)
 
@@ -138,6 +138,8 @@ def number(name: str, argument: str, position: int, value: Any) -> Any:
     if kind is float or isinstance(value, HostNumber):
         return value
     if isinstance(value, (Tensor, np.generic)):
+        if isinstance(value, Tensor):
+            refuse_recorded(name, argument, position, value)
         return number(name, argument, position, static(value))
     if kind is int:
         return value if -(2**63) <= value < 2**63 else float(value)
@@ -280,8 +282,8 @@ class Signature:
                     key_parts.append(ARRAY)
             elif kind in (STATIC, VARARGS):
                 part = static(value)
-                if part is not value and isinstance(value, Tensor) and value.ndim:
-                    self._look_at_count(name, i, value)
+                if part is not value and isinstance(value, Tensor):
+                    self._look_at_tensor(name, i, value)
                 key_parts.append(static_key(part))
             elif kind == ARRAYS:
                 key_parts.append(self._bind_arrays(name, i, value, dynamic))
@@ -297,6 +299,8 @@ class Signature:
             else:
                 if not isinstance(value, (numbers.Number, Tensor, np.generic)):
                     raise TypeError(f"{name}(): argument '{self.names[i]}' must be Number, not {type(value).__name__}")
+                if isinstance(value, Tensor):
+                    refuse_recorded(name, self.names[i], self._place(i), value)
                 if type(value) is complex and not value.imag and self.names[i] not in self.exact:
                     value = values[i] = value.real
                 unusual, large = True, large or looks_large(value)
@@ -308,9 +312,14 @@ class Signature:
             refuse_beyond(self.room, self.whole, dict(zip(self.names, values, strict=True)), self.promotes)
         return dynamic, tuple(key_parts)
 
-    def _look_at_count(self, name: str, i: int, value: Tensor) -> None:
-        """Raise NoCount for a tensor with dimensions where PyTorch takes no such tensor for an int."""
-        if not takes_count(name, self.names[i], value):
+    def _place(self, i: int) -> int | None:
+        """The position of a parameter that may come by position."""
+        return i + 1 if i < self.positional else None
+
+    def _look_at_tensor(self, name: str, i: int, value: Tensor) -> None:
+        """Raise for a tensor that PyTorch does not take for a number: NoCount for one with dimensions given for an int."""
+        refuse_recorded(name, self.names[i], self._place(i), value)
+        if value.ndim and not takes_count(name, self.names[i], value):
             raise NoCount(f"{name}(): argument '{self.names[i]}' (position {i + 1}) must be int, not Tensor")
 
     def _by_parameter(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ...core.array import dtypes
 from ...core.dispatch.host_numbers import HostNumber
+from ...core.dispatch.misfits import refuse_recorded
 from ...core.dispatch.operator import Array, Scalar, composite, operator
 from ...core.dispatch.signature import not_a_tensor
 from ...core.tensor.tensor import Tensor, wrap
@@ -108,6 +109,8 @@ def _checked(name: str, input: Any, share: Any, error: type[Exception]) -> Tenso
 def _applied(name: str, input: Any, p: Any, training: bool, inplace: bool, error: type[Exception] = ValueError) -> Any:
     """One of the four forms: of elements or of features (whole channels), with zeros or for SELU."""
     input = _checked(name, input, p, error)
+    if isinstance(p, Tensor):
+        refuse_recorded(name, "p", 2, p)
     if training is not True and (isinstance(training, (str, float)) or training is None or type(training) is int):
         raise TypeError(f"{name}(): argument 'train' (position 3) must be bool, not {type(training).__name__}")
     if not training or p == 0 or 0 in input.shape:

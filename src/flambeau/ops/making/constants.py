@@ -23,6 +23,7 @@ from ...core.context.grad_mode import no_grad
 from ...core.dispatch.call import refuse_recorded_out, store
 from ...core.dispatch.host_numbers import HostNumber
 from ...core.dispatch.limits import fitting_number
+from ...core.dispatch.misfits import refuse_recorded
 from ...core.dispatch.operator import _attach, composite
 from ...core.dispatch.overloads import shown_to_modes
 from ...core.tensor import sparse
@@ -201,6 +202,7 @@ def device_like(input: Tensor, device: Any) -> Any:
 def number_of(name: str, argument: str, value: Any) -> Any:
     """The Python number that an argument gives. Raises TypeError if it is none."""
     if isinstance(value, Tensor) and value.ndim == 0:
+        refuse_recorded(name, argument, None, value)
         return value._array.item()
     if isinstance(value, np.generic):
         return value.item()

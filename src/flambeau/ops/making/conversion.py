@@ -19,6 +19,7 @@ from ...core.array.size import normalized_dim
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.overrides import PASS, unseen
 from ...core.context.tracing import Untraceable, structure
+from ...core.context.warned import warn_once
 from ...core.dispatch.messages import message
 from ...core.dispatch.operator import _attach, _publish, composite
 from ...core.dispatch.overloads import taken
@@ -202,6 +203,8 @@ def _converter(kind: Any) -> Any:
             raise ValueError(
                 f"only one element tensors can be converted to Python scalars, not {self.shape.numel()} elements"
             )
+        if kind is not int and self.requires_grad:
+            warn_once(message("recorded_as_number"))
         value = self.item()
         if isinstance(value, complex) and kind is not complex:
             if value.imag:

@@ -22,6 +22,7 @@ from ...core.context.overrides import unseen
 from ...core.context.tracing import host_value, is_traced
 from ...core.dispatch.checks import demand
 from ...core.dispatch.errors import broadcast_clash
+from ...core.dispatch.misfits import refuse_recorded
 from ...core.dispatch.operator import _attach, _publish, composite
 from ...core.dispatch.overloads import shown_to_modes
 from ...core.dispatch.signature import number
@@ -91,6 +92,9 @@ def _arguments(name: str, names: tuple[str, ...], defaults: tuple[Any, ...], arg
         if key not in names[len(args) :]:
             raise TypeError(f"{name}() got an unexpected keyword argument '{key}'")
         values[names.index(key)] = value
+    for position, (key, value) in enumerate(zip(names, values, strict=True), 1):
+        if isinstance(value, Tensor):
+            refuse_recorded(name, key, position, value)
     return values
 
 
@@ -253,6 +257,9 @@ def normal(
     constants.check_options("normal", layout, pin_memory)
     tensors = [t for t in (mean, std) if isinstance(t, Tensor)]
     if size is not None:
+        for key, value in (("mean", mean), ("std", std)):
+            if isinstance(value, Tensor):
+                refuse_recorded("normal_", key, None, value)  # that of one size has no form for tensors
         mean, std = number_of("normal", "mean", mean), number_of("normal", "std", std)
         shape = size_of("normal", (), size)
         _normal_nowhere(dtype, device, out, std)
