@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import pytest
 import torch
@@ -58,7 +59,7 @@ def test_normal_of_one_size_refuses():
             t.normal(t.ones((), requires_grad=True), 1.0, (2,))
 
 
-CONVERSIONS = {
+CONVERSIONS: dict[str, Any] = {
     "float": float,
     "complex": complex,
     "tensor": lambda p: (torch if isinstance(p, torch.Tensor) else fb).tensor([p, 1.0]),
