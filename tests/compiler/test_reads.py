@@ -8,19 +8,13 @@ from typing import Any
 
 import flambeau as fb
 from compiler.scenarios import Case, Table, attempt
+from compiler.subjects import Box
 
 case = Table()
 
 SCALE: Any = 1.0
 LAYERS: list[Any] = []
 TABLE: dict[str, Any] = {}
-
-
-class Box:
-    """An object with attributes."""
-
-    def __init__(self, **attributes: Any):
-        self.__dict__.update(attributes)
 
 
 def scaled(x):

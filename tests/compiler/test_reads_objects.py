@@ -9,18 +9,12 @@ import functools
 import operator
 import types
 import weakref
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from compiler.scenarios import Case, Table, attempt
+from compiler.subjects import Box
 
 case = Table()
-
-
-class Box:
-    """An object with attributes."""
-
-    def __init__(self, **attributes: Any):
-        self.__dict__.update(attributes)
 
 
 def weight_of(box):

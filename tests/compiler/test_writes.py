@@ -10,23 +10,12 @@ import pytest
 
 import flambeau as fb
 from compiler.scenarios import Case, Table
+from compiler.subjects import Box, count_up
 
 case = Table()
 
 COUNT: Any = 0
 BEST: Any = None
-
-
-class Box:
-    """An object with attributes."""
-
-    def __init__(self, **attributes: Any):
-        self.__dict__.update(attributes)
-
-
-def count_up(box):
-    box.n += 1
-    return box.n
 
 
 # ---------------------------------------------------------------------------------------------- numbers

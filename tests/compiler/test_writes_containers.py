@@ -11,17 +11,11 @@ import numpy as np
 
 import flambeau as fb
 from compiler.scenarios import Case, Table, attempt
+from compiler.subjects import Box
 
 case = Table()
 
 HISTORY: list[Any] = []
-
-
-class Box:
-    """An object with attributes."""
-
-    def __init__(self, **attributes: Any):
-        self.__dict__.update(attributes)
 
 
 # ------------------------------------------------------------------------------------------------- lists

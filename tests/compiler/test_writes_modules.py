@@ -7,32 +7,10 @@ from typing import Any
 
 import flambeau as fb
 from compiler.scenarios import Case, Table
+from compiler.subjects import Counting
 from flambeau import nn
 
 case = Table()
-
-
-class Counting(nn.Module):
-    """Counts its calls in `n`: how, the kind says."""
-
-    def __init__(self, kind: str):
-        super().__init__()
-        self.kind = kind
-        if kind == "buffer":
-            self.register_buffer("n", fb.zeros(()))
-        elif kind == "parameter":
-            self.n = nn.Parameter(fb.zeros(()), requires_grad=False)
-        else:
-            self.n: Any = 0 if kind == "number" else fb.zeros(())
-
-    def forward(self, x):
-        if self.kind == "rebound":
-            self.n = self.n + 1
-        elif self.kind == "method":
-            self.n.add_(1)
-        else:
-            self.n += 1
-        return self.n * x
 
 
 def counting(kind, inner):

@@ -10,20 +10,9 @@ from typing import Any
 
 import flambeau as fb
 from compiler.scenarios import Case, Table
+from compiler.subjects import Box, count_up
 
 case = Table()
-
-
-class Box:
-    """An object with attributes."""
-
-    def __init__(self, **attributes: Any):
-        self.__dict__.update(attributes)
-
-
-def count_up(box):
-    box.n += 1
-    return box.n
 
 
 @case

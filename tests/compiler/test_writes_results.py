@@ -7,15 +7,9 @@ from typing import Any, NamedTuple
 
 import flambeau as fb
 from compiler.scenarios import Case, Table
+from compiler.subjects import Box
 
 case = Table()
-
-
-class Box:
-    """An object with attributes."""
-
-    def __init__(self, **attributes: Any):
-        self.__dict__.update(attributes)
 
 
 @dataclasses.dataclass

@@ -4,31 +4,13 @@ from __future__ import annotations
 
 import copy
 import types
-from typing import Any
 
 import flambeau as fb
 from compiler.scenarios import Case, Table
+from compiler.subjects import Training
 from flambeau import nn
 
 case = Table()
-
-
-class Training:
-    """One linear layer and its optimizer."""
-
-    def __init__(self, optimizer: Any = fb.optim.SGD, **options: Any):
-        self.model = nn.Linear(3, 1)
-        self.opt = optimizer(self.model.parameters(), **{"lr": 0.1, **options})
-
-    def backward(self, x):
-        self.opt.zero_grad()
-        loss = self.model(x).pow(2).mean()
-        loss.backward()
-        return loss
-
-    def look(self):
-        groups = [{k: v for k, v in g.items() if k in ("lr", "momentum", "betas")} for g in self.opt.param_groups]
-        return groups, list(self.model.parameters())
 
 
 @case(may_fall_back="an optimizer is made inside")

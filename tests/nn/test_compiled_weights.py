@@ -8,14 +8,9 @@ import inspect
 import pytest
 
 from support.parametrizations import P, double, lin, reg, sym
-from support.programs import agree
+from support.programs import Programs, agree
 
-PROGRAMS = {}
-
-
-def program(function):
-    PROGRAMS[function.__name__] = function
-    return function
+PROGRAMS = program = Programs()
 
 
 def compiled_form(t, function, **options):

@@ -10,14 +10,9 @@ import pytest
 import flambeau as fb
 import flambeau.nn
 import flambeau.optim
-from support.programs import agree
+from support.programs import Programs, agree
 
-PROGRAMS = {}
-
-
-def program(function):
-    PROGRAMS[function.__name__] = function
-    return function
+PROGRAMS = program = Programs()
 
 
 def F(t):

@@ -7,14 +7,9 @@ import inspect
 import pytest
 
 from support.parametrizations import P
-from support.programs import agree
+from support.programs import Programs, agree
 
-PROGRAMS = {}
-
-
-def program(function):
-    PROGRAMS[function.__name__] = function
-    return function
+PROGRAMS = program = Programs()
 
 
 def Z(t):

@@ -7,15 +7,10 @@ import inspect
 
 import pytest
 
-from support.parametrizations import P, double, lin, mod, reg, skew, sym
-from support.programs import agree
+from support.parametrizations import P, double, lin, lowrank, mod, reg, skew, sym
+from support.programs import Programs, agree
 
-PROGRAMS = {}
-
-
-def program(function):
-    PROGRAMS[function.__name__] = function
-    return function
+PROGRAMS = program = Programs()
 
 
 @program
@@ -187,19 +182,6 @@ def failed_leaves(t):
     with contextlib.suppress(ValueError):
         reg(t, m, mod(t, lambda s, x: x[:2]))
     return [m, type(m), list(m.state_dict()), m(t.ones(1, 3))]
-
-
-def lowrank(t):
-    class RankOne(t.nn.Module):
-        def forward(self, x, y):
-            return x.unsqueeze(-1) @ y.unsqueeze(-2)
-
-        def right_inverse(self, Y):
-            U, S, Vh = t.linalg.svd(Y, full_matrices=False)
-            s0 = S[..., 0].sqrt().unsqueeze(-1)
-            return U[..., :, 0] * s0, Vh[..., 0, :] * s0
-
-    return RankOne()
 
 
 @program

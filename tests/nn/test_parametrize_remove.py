@@ -8,28 +8,10 @@ import pickle
 
 import pytest
 
-from support.parametrizations import P, double, lin, mod, reg, skew, sym
-from support.programs import agree
+from support.parametrizations import P, double, lin, lowrank, mod, reg, skew, sym
+from support.programs import Programs, agree
 
-PROGRAMS = {}
-
-
-def program(function):
-    PROGRAMS[function.__name__] = function
-    return function
-
-
-def lowrank(t):
-    class RankOne(t.nn.Module):
-        def forward(self, x, y):
-            return x.unsqueeze(-1) @ y.unsqueeze(-2)
-
-        def right_inverse(self, Y):
-            U, S, Vh = t.linalg.svd(Y, full_matrices=False)
-            s0 = S[..., 0].sqrt().unsqueeze(-1)
-            return U[..., :, 0] * s0, Vh[..., 0, :] * s0
-
-    return RankOne()
+PROGRAMS = program = Programs()
 
 
 @program

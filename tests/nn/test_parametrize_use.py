@@ -8,14 +8,9 @@ import inspect
 import pytest
 
 from support.parametrizations import double, lin, mod, reg, skew, sym
-from support.programs import agree
+from support.programs import Programs, agree
 
-PROGRAMS = {}
-
-
-def program(function):
-    PROGRAMS[function.__name__] = function
-    return function
+PROGRAMS = program = Programs()
 
 
 @program

@@ -7,19 +7,10 @@ import inspect
 
 import pytest
 
-from support.programs import agree
+from support.parametrizations import lin
+from support.programs import Programs, agree
 
-PROGRAMS = {}
-
-
-def program(function):
-    PROGRAMS[function.__name__] = function
-    return function
-
-
-def lin(t, i=3, o=3, **k):
-    t.manual_seed(0)
-    return t.nn.Linear(i, o, **k)
+PROGRAMS = program = Programs()
 
 
 def F(t):

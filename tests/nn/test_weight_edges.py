@@ -10,23 +10,10 @@ import pytest
 import torch
 
 import flambeau as fb
-from support.programs import agree
+from support.parametrizations import P, lin
+from support.programs import Programs, agree
 
-PROGRAMS = {}
-
-
-def program(function):
-    PROGRAMS[function.__name__] = function
-    return function
-
-
-def lin(t, i=3, o=3, **k):
-    t.manual_seed(0)
-    return t.nn.Linear(i, o, **k)
-
-
-def P(t):
-    return t.nn.utils.parametrize
+PROGRAMS = program = Programs()
 
 
 def double(t):

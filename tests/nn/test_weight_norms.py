@@ -9,14 +9,9 @@ import sys
 import pytest
 
 from support.parametrizations import P, lin
-from support.programs import agree
+from support.programs import Programs, agree
 
-PROGRAMS = {}
-
-
-def program(function):
-    PROGRAMS[function.__name__] = function
-    return function
+PROGRAMS = program = Programs()
 
 
 def Z(t):

@@ -56,3 +56,16 @@ def mod(t, forward=None, inv=None):
 
 def reg(t, m, p, name="weight", **k):
     return P(t).register_parametrization(m, name, p, **k)
+
+
+def lowrank(t):
+    class RankOne(t.nn.Module):
+        def forward(self, x, y):
+            return x.unsqueeze(-1) @ y.unsqueeze(-2)
+
+        def right_inverse(self, Y):
+            U, S, Vh = t.linalg.svd(Y, full_matrices=False)
+            s0 = S[..., 0].sqrt().unsqueeze(-1)
+            return U[..., :, 0] * s0, Vh[..., 0, :] * s0
+
+    return RankOne()

@@ -15,6 +15,14 @@ from . import outcomes
 from .values import array
 
 
+class Programs(dict[str, Callable[[Any], Any]]):
+    """Functions of a library by their names; as a decorator it takes one up."""
+
+    def __call__(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        self[function.__name__] = function
+        return function
+
+
 def described(value: Any) -> Any:
     """A value as plain data that does not depend on the library."""
     if isinstance(value, (torch.Tensor, fb.Tensor)):
