@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import math
 import types
 
 import numpy as np
@@ -330,6 +332,39 @@ def attributes_of_an_argument_deleted(compile, x):
         yield f(x, state), vars(state)
         state.note = 1
     yield f(x, state), vars(state)
+
+
+@case
+def arithmetic_that_raises_for_some_numbers(compile, x):
+    for divide in (
+        lambda k: 1 / k, lambda k: 1 % k, lambda k: divmod(7, k)[0], lambda k: k**-1, lambda k: 5 << int(k - 1), lambda k: round(1 / k, 1),
+        lambda k: math.sqrt(k - 1), lambda k: math.factorial(int(k) - 1), lambda k: int(1 / k), lambda k: math.exp(999 - 300 * k),
+    ):  # fmt: skip
+
+        def step(x, k, divide=divide):
+            try:
+                return x * divide(k)
+            except (ArithmeticError, ValueError) as error:
+                return x * len(str(error))
+
+        f = compile(step)
+        for k in (1.0, 0.0, 2.0, 0.0, 4.0, 1, 0, 2, 0, 3):
+            yield f(x, k)
+
+
+@case
+def a_manager_that_ends_arithmetic_errors(compile, x):
+    box = types.SimpleNamespace(k=1.0, seen=[])
+
+    def step(x):
+        box.seen.append(box.k)
+        with contextlib.suppress(ZeroDivisionError):
+            x = x * (1 / box.k)
+        return x
+
+    f = compile(step)
+    for box.k in (1.0, 0.0, 2.0, 0.0, 4.0):
+        yield f(x), box.seen
 
 
 @case.test

@@ -554,6 +554,68 @@ def finalizer_of_what_is_made_inside(compile, x):
         yield f(x), list(gone)
 
 
+@case(may_fall_back="the end of a generator that is left")
+def a_generator_that_is_left_in_a_try(compile, x):
+    log = []
+
+    def numbers():
+        try:
+            yield from range(5)
+        finally:
+            log.append("closed")
+
+    def leaves(x):
+        for i in numbers():
+            x = x + i
+            if i == 2:
+                break
+        return x * (1 + len(log))
+
+    def lets_go(x):
+        it = numbers()
+        x = x + next(it)
+        del it
+        return x * (1 + len(log))
+
+    def holds(x):
+        it = numbers()
+        return x * (next(it) + len(log))
+
+    for function in (leaves, lets_go, holds):
+        f = compile(function)
+        for _ in range(3):
+            yield f(x), log
+
+
+@case
+def a_generator_that_is_closed_or_has_no_block(compile, x):
+    log = []
+
+    def numbers():
+        try:
+            yield from range(5)
+        finally:
+            log.append("closed")
+
+    def counted():
+        for i in range(5):
+            log.append(i)
+            yield i
+
+    def step(x):
+        it = numbers()
+        x = x + next(it)
+        it.close()
+        for i in counted():
+            if i:
+                break
+        return x * (1 + len(log))
+
+    f = compile(step)
+    for _ in range(3):
+        yield f(x), log
+
+
 @case.test
 def test_objects(case: Case) -> None:
     case.check()

@@ -325,6 +325,28 @@ def functions_returned(compile, x):
     yield a(x), b(x)
 
 
+@case
+def results_that_require_grad_where_the_caller_does_not_ask_for_it(compile, x):
+    layer = fb.nn.Linear(3, 2)
+
+    def step(x):
+        with fb.enable_grad():
+            y = layer(x)
+        return y, y * 2
+
+    for function in (step, fb.enable_grad()(lambda x: (layer(x), layer(x) * 2))):
+        f = compile(function)
+        for _ in range(2):
+            with fb.no_grad():
+                y, z = f(x)
+            yield y, z, fb.autograd.grad(y.sum() + z.sum(), list(layer.parameters()))
+        yield f(x)
+        layer.bias.requires_grad_(False)
+        with fb.no_grad():
+            yield f(x)
+        layer.bias.requires_grad_()
+
+
 @case.test
 def test_results(case: Case) -> None:
     case.check()

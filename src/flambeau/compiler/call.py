@@ -11,7 +11,6 @@ from typing import Any
 import jax
 
 from ..core.autograd.engine import backward as tape_backward
-from ..core.context.grad_mode import state as grad_state
 from ..core.context.tracing import structure
 from ..core.dispatch.checks import number_at
 from ..core.tape.nodes import AccumulateGrad
@@ -31,7 +30,7 @@ from .templates import Built, OfRecipe
 _NAMES = {
     "ARITHMETIC": (ArithmeticError, ValueError, LookupError), "Built": Built, "Pack": Pack, "PackedStorage": PackedStorage,
     "PartsStorage": PartsStorage, "Storage": Storage, "Tensor": Tensor, "Unevaluable": Unevaluable, "as_held": as_held,
-    "blank": blank, "copy": jax.numpy.array, "getrefcount": getrefcount, "grad_state": grad_state, "look": look,
+    "blank": blank, "copy": jax.numpy.array, "getrefcount": getrefcount, "look": look,
     "new": object.__new__, "number_at": number_at, "wrap": wrap,
 }  # fmt: skip
 
@@ -175,7 +174,7 @@ class Call:
                 self.add(f"{self._target(tensor, argument)}.requires_grad_()")
         if self.backward is not None:
             given = f"[*inputs, *outputs[-{self.backward.saved}:]]" if self.backward.saved else "inputs"
-            self.add(f"node = {self.name(self.backward.node)}(tensors, {given}) if grad_state.grad else None")
+            self.add(f"node = {self.name(self.backward.node)}(tensors, {given})")
 
     # --- hand out -------------------------------------------------------------------------------------------------
 

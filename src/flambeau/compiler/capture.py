@@ -139,6 +139,7 @@ def _run(recorder: Recorder, function: Callable[..., Any], args: Any, kwargs: An
     watcher.start()
     try:
         result = function(*args, **kwargs)
+        watcher.look_for_waiting()
     finally:
         watcher.unwinding.end()
         watcher.stop()

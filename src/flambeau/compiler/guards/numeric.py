@@ -21,9 +21,8 @@ from ...core.dispatch.host_numbers import (
     HostText,
     HostValue,
     asks_nobody,
+    computed,
     constant,
-    expression_of,
-    lift,
     lift_text,
     plain,
     settle,
@@ -42,7 +41,7 @@ _NAMES = (
 def _followed(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any) -> Any:
         reads = next(arg.reads for arg in args if isinstance(arg, HostNumber))
-        return lift(function(*map(plain, args)), Expression(function, *map(expression_of, args)), reads)
+        return computed(function, args, reads)
 
     return call
 
@@ -52,8 +51,7 @@ def _power(base: Any, exponent: Any, *modulus: Any) -> Any:
 
 
 def _divided(number: Any, by: Any) -> Any:
-    number = _said(number, by)
-    return number // by, number % by
+    return divmod(_said(number, by), by)
 
 
 def _said(left: Any, right: Any) -> Any:

@@ -34,7 +34,7 @@ from .instructions import HANDLERS
 from .numeric import Direct
 from .places import Attribute, Place, in_class
 from .symbols import ATTRIBUTE, FRESH, UNKNOWN, Symbol
-from .unwinding import Unwinding
+from .unwinding import Unwinding, waits_in_a_block
 from .values import PLAIN
 
 
@@ -308,6 +308,13 @@ class Watcher:
             gc.freeze()
         else:
             gc.collect(0)
+
+    def look_for_waiting(self) -> None:
+        """Raises Untraceable where the function has left a generator in the middle: what that does at its end is not seen."""
+        if any(map(waits_in_a_block, self.shadows)):
+            raise Untraceable(
+                "it leaves a generator within a `try` or `with`, whose end runs when Python frees the generator"
+            )
 
     def stop(self) -> None:
         sys.settrace(self._previous)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import dis
 import functools
 import gc
 import sys
@@ -20,6 +21,7 @@ from .code import USER, kind_of_code
 
 _TABLE = 40  # bytes from the beginning of a code object to its table, in CPython 3.11 to 3.13
 _GENERATES = 0x2A0
+_YIELDS = dis.opmap["YIELD_VALUE"]
 _NO_HANDLERS = b""
 _TWICE = (
     "A compiled function turned out not to be one program in the middle of a `try` or `with`, whose handlers this version of Python runs on "
@@ -86,6 +88,23 @@ class Unwinding:
         self.tables, self.generators = {}, []
         for leave in exits:
             _leave(leave)
+
+
+def waits_in_a_block(frame: FrameType) -> bool:
+    """Whether a generator has stopped at a `yield` within a `try` or `with`: the end of that runs when Python frees the generator."""
+    code, at = frame.f_code, frame.f_lasti
+    if not code.co_flags & _GENERATES or at < 0 or code.co_code[at] != _YIELDS:
+        return False
+    return any(entry.start <= at < entry.end and not _is_pythons(code, entry.target) for entry in _entries(code))
+
+
+def _entries(code: CodeType) -> list[Any]:
+    return dis._parse_exception_table(code)  # type: ignore[attr-defined, no-any-return]
+
+
+def _is_pythons(code: CodeType, target: int) -> bool:
+    """Whether a handler is what Python 3.12 and later put around a whole generator."""
+    return dis.opname[code.co_code[target]] == "CALL_INTRINSIC_1"
 
 
 def _finish(frame: FrameType) -> None:

@@ -145,7 +145,7 @@ class HostNumber(HostValue):
 
     def into(self, function: Callable[[Any], Any]) -> Any:
         """The number that a function makes of this one, at each call."""
-        return lift(function(self.plain), Expression(function, self.expression), self.reads)
+        return computed(function, (self,), self.reads)
 
     def as_input(self) -> Any:
         """A traced value that is this number at each call."""
@@ -310,6 +310,31 @@ def lift(value: Any, expression: Expression, reads: Any) -> Any:
     return _made(kind, value, expression, reads)
 
 
+def computed(function: Callable[..., Any], parts: tuple[Any, ...], reads: Any) -> Any:
+    """What a function makes of numbers, at each call. Where it raises, which the code may handle, the program holds for calls where
+    it raises the same.
+    """
+    values, expressions = tuple(map(plain, parts)), tuple(map(expression_of, parts))
+    try:
+        made = function(*values)
+    except Exception as error:
+        reads.outcome(Expression(lambda *values: _raised(function, values), *expressions), _told(error))
+        raise
+    return lift(made, Expression(function, *expressions), reads)
+
+
+def _raised(function: Callable[..., Any], values: tuple[Any, ...]) -> str | None:
+    try:
+        function(*values)
+    except Exception as error:
+        return _told(error)
+    return None
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
 def _made(kind: Any, value: Any, expression: Expression, reads: Any) -> Any:
     made = kind.__new__(kind, value)
     made.plain, made.expression, made.reads, made.input = value, expression, reads, None
@@ -385,17 +410,16 @@ def _binary(function: Callable[..., Any], swapped: bool) -> Any:
         pair = (other, self) if swapped else (self, other)
         if function is pow and isinstance(pair[1], HostNumber) and type(pair[1].plain) is int:
             pair[1].looked_at(_is_negative)  # then an int's power is a float
-        return lift(function(*map(plain, pair)), Expression(function, *map(expression_of, pair)), self.reads)
+        return computed(function, pair, self.reads)
 
     return method
 
 
 def _unary(function: Callable[..., Any]) -> Any:
     def method(self: Any, *rest: Any) -> Any:
-        parts = map(expression_of, (self, *rest))
         if not _computes_as_ever(self):
             return function(self.settle(), *map(plain, rest))
-        return lift(function(self.plain, *map(plain, rest)), Expression(function, *parts), self.reads)
+        return computed(function, (self, *rest), self.reads)
 
     return method
 
@@ -449,12 +473,23 @@ def _truth(self: Any) -> bool:
     return outcome
 
 
-def _divmod(self: Any, other: Any) -> Any:
-    return self // other, self % other
+def _quotient(number: Any, by: Any) -> Any:
+    return divmod(number, by)[0]  # whose errors have other words than those of `//`
 
 
-def _rdivmod(self: Any, other: Any) -> Any:
-    return other // self, other % self
+def _rest(number: Any, by: Any) -> Any:
+    return divmod(number, by)[1]
+
+
+def _divided(swapped: bool) -> Any:
+    quotient, rest = _binary(_quotient, swapped), _binary(_rest, swapped)
+
+    def method(self: Any, other: Any) -> Any:
+        if is_scalar(other):
+            return quotient(self, other), rest(self, other)
+        return (other // self, other % self) if swapped else (self // other, self % other)
+
+    return method
 
 
 _BINARY = {name: pow if name == "pow" else getattr(operator, name) for name in (
@@ -473,7 +508,7 @@ def _asks(cls: type, kind: type) -> None:
     """Have the numbers of a class do what those of `kind` do: arithmetic gives another number, and the rest looks at the value."""
     given: dict[str, Any] = {"__bool__": _truth}
     if hasattr(kind, "__divmod__"):
-        given |= {"__divmod__": _divmod, "__rdivmod__": _rdivmod}
+        given |= {"__divmod__": _divided(swapped=False), "__rdivmod__": _divided(swapped=True)}
     for name, function in _BINARY.items():
         short = name.rstrip("_")
         if hasattr(kind, f"__{short}__"):

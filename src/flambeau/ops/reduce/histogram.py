@@ -11,6 +11,7 @@ import numpy as np
 from jax import lax
 
 from ...core.array.return_types import return_type
+from ...core.dispatch.checks import demand, on_host
 from ...core.dispatch.operator import Array, Arrays, composite, operator
 from ...core.tensor.tensor import Tensor, wrap
 from ..support.checks import COMPLEX, INTEGER, category, host_values, require_floating
@@ -67,17 +68,42 @@ def _place(x: jax.Array, edges: jax.Array, equal: bool) -> jax.Array:
     return jnp.where(outside, bins, jnp.clip(place, 0, bins - 1))
 
 
+def _demand_range(input: Tensor, low: Any, high: Any, text: str) -> None:
+    """Raise RuntimeError for limits that are not finite: given ones, or (of equal ones) the extremes of the data."""
+    if low != high:
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise RuntimeError(text.format(f"[{low:g}, {high:g}]"))
+        return
+    if not isinstance(input, Tensor) or not input.dtype.is_floating_point:
+        return
+
+    def error(_: int) -> Exception:
+        values = on_host(input)
+        said = "of the values" if values is None else f"[{values.min():g}, {values.max():g}]"
+        return RuntimeError(text.format(said))
+
+    demand(lambda x: (~(abs(x) < np.inf), 0), error, input)
+
+
 def _check_limits(input: Any, bins: int, min: float, max: float) -> None:
     if max < min:
         raise RuntimeError("torch.histc: max must be larger than min")
 
 
-@operator(options=_check_limits, room={"min": "own", "max": "own"}, constant={"input": ""})
+@operator(methods=False, public=(), options=_check_limits, room={"min": "own", "max": "own"}, constant={"input": ""})
 def histc(input: Array, bins: int = 100, min: float = 0, max: float = 0) -> Array:
-    """How many elements fall into each of `bins` equal intervals from `min` to `max` (if equal: the data's limits)."""
     x = _numbers("aminmax_cpu" if category(input) == COMPLEX else "histogram_cpu", input.reshape(-1), True)
     place = _place(x, _equal_edges(x, bins, min, max), True)
     return jnp.zeros(bins, x.dtype).at[place].add(jnp.ones_like(x), mode="drop")
+
+
+@composite(name="histc", numbers=("min", "max"))
+def _finite_histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
+    """How many elements fall into each of `bins` equal intervals from `min` to `max` (if equal: the data's limits)."""
+    if isinstance(min, (int, float)) and isinstance(max, (int, float)) and not max < min:
+        _demand_range(input, min, max, "torch.histc: range of {} is not finite")
+    made: Tensor = histc(input, bins, min, max)
+    return made
 
 
 @operator(methods=False, public=())
@@ -91,7 +117,7 @@ def _histogram(
 ) -> tuple[Array, ...]:
     """The histogram of points (N, D), and its edges per dimension."""
     x = _numbers("histogramdd", points, edges is not None)
-    limits = range or (0.0, 0.0) * x.shape[1]
+    limits = range or (0.0, 0.0 if x.shape[0] else 1.0) * x.shape[1]
     if edges is None:
         made = tuple(_equal_edges(x[:, d], n, limits[2 * d], limits[2 * d + 1], d) for d, n in enumerate(bins))
     else:
@@ -104,6 +130,15 @@ def _histogram(
         for d, e in enumerate(made):
             hist = hist / jnp.expand_dims(jnp.diff(e), tuple(a for a in np.arange(len(made)).tolist() if a != d))
     return hist, *made
+
+
+def _demand_ranges(points: Tensor, range: Any) -> None:
+    for d in np.arange(points.shape[1]).tolist():
+        low, high = range[2 * d : 2 * d + 2] if range else (0.0, 0.0)
+        if low > high:
+            text = f"min should not exceed max, but got min {low:g} max {high:g} for dimension {d}"
+            raise RuntimeError(f"torch.histogramdd: {text}")
+        _demand_range(points[:, d], low, high, f"torch.histogramdd: dimension {d}'s range {{}} is not finite")
 
 
 _Histogram = return_type("histogram", ("hist", "bin_edges"))
@@ -123,6 +158,8 @@ def histogram(
     1-D tensor of increasing edges. Elements may be weighted; a density has the integral 1."""
     edges = [bins] if isinstance(bins, Tensor) else None
     column = input.reshape(-1, 1) if input.ndim else input.reshape(1, 1)
+    if edges is None:
+        _demand_ranges(column, range)
     return _Histogram(*_histogram(column, edges, weight, () if edges else (bins,), range, density))
 
 
@@ -139,6 +176,8 @@ def histogramdd(
 
     `bins` is a number, or for each dimension a number or a tensor of edges; `range` has two limits for each.
     """
+    if input.ndim < 2:
+        raise RuntimeError("torch.histogramdd: input tensor should have at least 2 dimensions")
     count = input.shape[-1]
     each: list[Any] = [bins] * count if isinstance(bins, int) else list(bins)
     if len(each) != count:
@@ -148,5 +187,7 @@ def histogramdd(
         )
     edges = each if isinstance(each[0], Tensor) else None
     points = input.reshape(math.prod(input.shape[:-1]), count)
+    if edges is None:
+        _demand_ranges(points, range)
     hist, *made = _histogram(points, edges, weight, () if edges else each, range, density)
     return _HistogramDD(hist, tuple(made))
