@@ -13,6 +13,8 @@ import sys
 import time
 from collections.abc import Callable
 
+WARM = 12  # calls that count for nothing: NumPy computes up to eight first ones here, the next compiles
+
 
 def interleaved(
     candidates: dict[str, Callable[[], object]],
@@ -24,7 +26,7 @@ def interleaved(
     """Median seconds a call for each candidate. Each round runs each candidate for about `seconds`."""
     counts = {}
     for name, call in candidates.items():
-        for _ in range(3):
+        for _ in range(WARM):
             call()
         start = clock()
         call()

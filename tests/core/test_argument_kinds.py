@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from flambeau.core.dispatch import misfits
 from support.expressions import evaluate, fb, torch
 
 X, F = "torch.ones(3, 3)", "torch.nn.functional."
@@ -49,6 +50,21 @@ def test_taken(expression: str) -> None:
 )
 def test_words(expression: str) -> None:
     assert str(evaluate(fb, expression).error) == str(evaluate(torch, expression).error)
+
+
+def test_kinds_that_hang_on_no_values_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = []
+    misfit = misfits.misfit
+    monkeypatch.setattr(misfits, "misfit", lambda *call, **how: looked.append(call) or misfit(*call, **how))
+    x, n = fb.zeros(3, 5), fb.tensor(1)
+    x.copy_(x)  # PyTorch has overloads for numbers, which a tensor stands for, too
+    looked.clear()
+    x.copy_(fb.ones(3, 5))
+    assert not looked
+    x.select(0, n)
+    with pytest.raises(TypeError):
+        x.select(0, fb.ones(3, dtype=fb.int64))  # what is in a tensor for an int decides, each time
+    assert looked
 
 
 def test_a_bool_is_no_dimension() -> None:

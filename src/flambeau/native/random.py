@@ -27,6 +27,11 @@ _NUMBERS: dict[str, list[Any]] = {  # what each function takes after the state, 
     "below": [ctypes.c_uint64],
     "doubles": [ctypes.c_double] * 2,
     "floats": [ctypes.c_float] * 2,
+    "normals": [ctypes.c_float] * 2,
+    "pairs": [],
+    "permutation": [],
+    "remainders": [ctypes.c_uint32, ctypes.c_int64],
+    "wide_normals": [ctypes.c_double] * 2,
     "words": [],
 }
 expect(*(f"flambeau_random_{name}" for name in _NUMBERS), by_host=True)
@@ -62,7 +67,9 @@ def fill(name: str, bits: np.random.MT19937, out: np.ndarray, *numbers: float) -
 
     `words`: as they are (uint32). `below` (limit): whether the 53 low bits of two words, the first one above the second,
     are below a limit (bool). `floats` (scale, start): u * scale + start, rounded once, with u from [0, 1) of a word's 24
-    low bits; `doubles` the same of 53 bits.
+    low bits; `doubles` the same of 53 bits. `normals` (mean, deviation): of single precision, at least 16; `wide_normals`
+    the same of double precision; `pairs`: an even number of these, of pairs that follow each other. `permutation`: the whole
+    numbers below the size (int64), shuffled. `remainders` (divisor below 2**28, start): of words, with the start added (int64).
     """
     if out.size < _LOADS and (out.size < _FROM or not (opened() or next(_short) >= _MANY)):
         return False

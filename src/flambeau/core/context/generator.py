@@ -1,14 +1,15 @@
 """Random numbers on the host: PyTorch's CPU generator, number for number.
 
 The generator is MT19937 (Matsumoto and Nishimura, 1998). Every distribution here takes the same draws from it, in the
-same order, as PyTorch's CPU does: uniforms and integers agree bit for bit, and what goes through a logarithm or a
-sine agrees to a few units in the last place. Nothing here touches JAX: a draw costs no compilation.
+same order, as PyTorch's CPU does: uniforms, normal values and integers agree bit for bit, and what goes through another
+function agrees to a few units in the last place. Nothing here touches JAX: a draw costs no compilation.
 
 All draws return flat NumPy arrays; `dtype` arguments are NumPy dtypes.
 """
 
 from __future__ import annotations
 
+import ctypes
 import math
 import operator
 import secrets
@@ -26,6 +27,7 @@ from ...core.context.tracing import Untraceable, recorder
 from ...native.random import fill, memory
 from ...runtime.settings import asks_setting
 from . import rejection
+from .normals import fused, normals, pairs_of, wide_normals
 
 # PyTorch's state of a CPU generator is 5056 bytes: the seed, the countdown to the next twist and a flag, the position,
 # 624 words of 32 bits in slots of 64, then 40 bytes in which a double and a flag hold a normal value left over.
@@ -203,23 +205,23 @@ class Generator:
     def uniform(self, n: int, dtype: Any, low: float = 0.0, high: float = 1.0) -> np.ndarray:
         """`n` values from [low, high): 24 bits each, 53 for float64."""
         out = empty_on_host((n,), dtype)
-        scale, shift = (high - low, low) if out.dtype == np.float64 else _single_range(low, high)
-        edge, start = out.dtype.type(high), out.dtype.type(low)
+        double = out.dtype == np.float64
+        scale, shift = (high - low, low) if double else _single_range(low, high)
         # rounding can reach the end that is left out, but for a product of the 24 or 53 bits with one factor
         rounds = out.itemsize < 4 or scale < 1e-25 or shift not in (0.0, -scale / 2)
-        kind = {"float32": "floats", "float64": "doubles"}.get(out.dtype.name)
-        if kind is None or not self._filled(kind, out, scale, shift):
+        kind = "doubles" if double else "floats"
+        if out.itemsize < 4 or not self._filled(kind, out, scale, shift):
             chunks = list(_chunks(n))
-            draws = 2 if out.dtype == np.float64 else 1
+            draws = 2 if double else 1
             for chunk, words in zip(
                 chunks, self.words_ahead([draws * (c.stop - c.start) for c in chunks]), strict=True
             ):
-                if out.dtype == np.float64:
+                if double:
                     out[chunk] = fused(_doubles(words), scale, shift)
                 else:
                     _single(words, out[chunk], scale, shift)
-        if rounds and (reached := out == edge).any():
-            out[reached] = start
+        if rounds and (reached := out == out.dtype.type(high)).any():
+            out[reached] = out.dtype.type(low)
         return out
 
     def normal(self, n: int, dtype: Any, mean: float = 0.0, std: float = 1.0, serial: bool = False) -> np.ndarray:
@@ -231,9 +233,14 @@ class Generator:
         """
         dtype = np.dtype(dtype)
         if n < 16 or serial:
-            return (self.normal_pairs(n) * std + mean).astype(dtype)
+            values = self.normal_pairs(n)
+            return (values if std == 1.0 and mean == 0.0 else fused(values, std, mean)).astype(dtype)
         double = dtype == np.float64
         out = empty_on_host((n,), dtype)
+        kind = {4: "normals", 8: "wide_normals"}.get(dtype.itemsize)
+        if kind is not None and self._filled(kind, out, mean, std):
+            return out
+        made_of = {4: normals, 8: wide_normals}.get(dtype.itemsize, _box_muller)
         whole = n - n % 16
         chunks = list(_chunks(whole))
         for chunk, words in zip(
@@ -244,12 +251,12 @@ class Generator:
             else:
                 uniforms = np.empty(words.size, np.float32)
                 _single(words, uniforms, 1.0, 0.0)
-            out[chunk] = _box_muller(uniforms, mean, std)
+            out[chunk] = made_of(uniforms, mean, std)
         if n % 16:
             work = np.float64 if double else np.float32
             if dtype.itemsize >= 4:
                 self.words(n % 16 * (2 if double else 1))  # drawn and not used
-            out[-16:] = _box_muller(self.uniform(16, work), mean, std)
+            out[-16:] = made_of(self.uniform(16, work), mean, std)
         return out
 
     def normal_pairs(self, n: int) -> np.ndarray:
@@ -260,10 +267,9 @@ class Generator:
             out[0], self._normal, start = self._normal, None, 1
         if start < n:
             pairs = (n - start + 1) // 2
-            uniforms = self._doubles(2 * pairs).reshape(pairs, 2)
-            radius = np.sqrt(-2.0 * np.log1p(-uniforms[:, 1]))
-            angle = uniforms[:, 0] * (2.0 * math.pi)
-            values = np.stack((radius * np.cos(angle), radius * np.sin(angle)), 1).reshape(-1)
+            values = np.empty(2 * pairs)
+            if not self._filled("pairs", values):
+                values = pairs_of(self._doubles(2 * pairs))
             out[start:] = values[: n - start]
             if (n - start) % 2:
                 self._normal = float(values[-1])
@@ -275,6 +281,8 @@ class Generator:
         span = high - low
         for chunk in _chunks(n):
             part = out[chunk]
+            if span < _WIDE and part.dtype == np.int64 and self._filled("remainders", part, span, low):
+                continue
             if span < _WIDE:
                 words = self.words(part.size)
                 words %= np.uint32(span)
@@ -300,7 +308,10 @@ class Generator:
 
     def permutation(self, n: int) -> np.ndarray:
         """The integers below `n`, shuffled: Fisher and Yates, from the front (int64)."""
-        order = np.arange(n, dtype=np.int64)
+        order = empty_on_host((n,), np.int64)
+        if n > 1 and self._filled("permutation", order):
+            return order
+        order[...] = np.arange(n)
         if n < 2:
             return order
         targets = self.words(n - 1) % np.arange(n, 1, -1, dtype=np.uint32) + order[: n - 1]
@@ -396,18 +407,20 @@ def _single(words: np.ndarray, out: np.ndarray, scale: float, shift: float) -> N
         out[...] = wide.astype(np.float32)
 
 
-_COPIED = 4096  # bytes up to which a copy costs less than the address
+COPIED = 4096  # bytes up to which a copy costs less than the address
 
 
 def empty_on_host(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """Memory for values that go to a device, aligned so that JAX on the CPU can keep it without a copy."""
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
-    if size < _COPIED:
+    if size < COPIED:
         return np.empty(shape, dtype)
     memory = np.empty(size + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + size].view(dtype).reshape(shape)
+    start = (
+        -ctypes.addressof(ctypes.c_char.from_buffer(memory.data)) % 64
+    )  # a third of the time of `memory.ctypes.data`
+    return np.ndarray(shape, dtype, memory, start)
 
 
 def largest_exact(dtype: np.dtype) -> int:
@@ -452,26 +465,10 @@ def _swap_in_turn(order: np.ndarray, targets: np.ndarray) -> None:
 
 
 def _single_range(low: float, high: float) -> tuple[float, float]:
+    if low == 0.0 and high == 1.0:
+        return 1.0, 0.0
     start = np.float32(low)
     return float(np.float32(high) - start), float(start)
-
-
-def fused(x: np.ndarray, scale: Any, shift: Any) -> np.ndarray:
-    """x * scale + shift in doubles, rounded once: the errors of product and sum are carried along (Dekker, Knuth)."""
-    product = x * scale
-    x_high, scale_high = _split(x), _split(np.float64(scale))
-    x_low, scale_low = x - x_high, scale - scale_high
-    product_error = ((x_high * scale_high - product) + x_high * scale_low + x_low * scale_high) + x_low * scale_low
-    total = product + shift
-    back = total - product
-    total_error = (product - (total - back)) + (shift - back)
-    return total + (product_error + total_error)
-
-
-def _split(x: Any) -> Any:
-    """The upper half of a double's 53 bits."""
-    big = x * 134217729.0  # 2**27 + 1
-    return big - (big - x)
 
 
 def _box_muller(uniforms: np.ndarray, mean: float, std: float) -> np.ndarray:

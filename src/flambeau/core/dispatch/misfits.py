@@ -241,20 +241,29 @@ def misfit(face: Any, args: tuple[Any, ...], kwargs: dict[str, Any], plain_only:
 
 
 def _counts_by_tensors(face: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether a tensor stands where an overload has an int: what is in it decides, each time."""
+    """Whether the call hangs on a tensor that stands where an overload has an int: what is in it decides, each time. Where another
+    overload takes the same kinds without one (`copy_`), nothing hangs on it.
+    """
     if not any(isinstance(value, Tensor) for value in (*args, *kwargs.values())) or not (schemas := _schemas_of(face)):
         return False
     values, named = _given(face, args, kwargs) or ([], kwargs)
+    found = False
     for schema in schemas:
-        positional = _positional(schema, face)
-        given = [*zip(positional, _placed(values, positional, face), strict=False)]
-        given += [(a, named[a.name]) for a in schema.arguments if a.name in named]
-        counts = [value for a, value in given if a.declared.base in _COUNTS]
-        if any(
-            isinstance(v, Tensor) for value in counts for v in (value if isinstance(value, (list, tuple)) else [value])
-        ):
-            return True
-    return False
+        if _has_count_by_tensor(schema, values, named, face):
+            found = True
+        elif _unfit(schema, values, named, face) is True:
+            return False
+    return found
+
+
+def _has_count_by_tensor(schema: FunctionSchema, values: list[Any], named: dict[str, Any], face: Any) -> bool:
+    positional = _positional(schema, face)
+    given = [*zip(positional, _placed(values, positional, face), strict=False)]
+    given += [(a, named[a.name]) for a in schema.arguments if a.name in named]
+    counts = [value for a, value in given if a.declared.base in _COUNTS]
+    return any(
+        isinstance(v, Tensor) for value in counts for v in (value if isinstance(value, (list, tuple)) else [value])
+    )
 
 
 def takes_count(name: str, parameter: str, value: Tensor) -> bool:

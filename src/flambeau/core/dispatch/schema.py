@@ -61,11 +61,8 @@ class SchemaType:
 
     def __init__(self, text: str):
         self.text = text
+        self.base: str = re.match(r"[A-Za-z_.\d]*", text)[0]  # type: ignore[index]
         self.steps: list[Any] = re.findall(r"\[\d*\]|\?", text[len(self.base) :])
-
-    @property
-    def base(self) -> str:
-        return re.match(r"[A-Za-z_.\d]*", self.text)[0]  # type: ignore[index]
 
     def described(self, real: bool = False) -> Type:
         """As one of libtorch's types."""

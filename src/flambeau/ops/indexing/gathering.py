@@ -20,7 +20,7 @@ from ...core.dispatch.overloads import shown_to_modes
 from ...core.dispatch.promotion import in_c
 from ...core.tensor.tensor import Tensor
 from ...native.moving import rows_at
-from ..support.checks import BOOL, COMPLEX, category, normalized_dim, refuse, type_name
+from ..support.checks import BOOL, COMPLEX, all_inside, category, normalized_dim, refuse, type_name
 from .by_numpy import PUT, subscript
 from .indexed import indexed
 from .subscripts import _put_index, _spread, refuse_bytes
@@ -564,7 +564,11 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
         raise RuntimeError(clash)
     common = np.broadcast_shapes(*sizes)
     wide = [(*common[:axis], t.shape[axis], *common[axis + 1 :]) for t in (input, indices)]
-    return gather(input.expand(wide[0]), axis, _wrapped(indices.expand(wide[1]), input.shape[axis]))
+    spread = [
+        t if tuple(t.shape) == shape else t.expand(shape) for t, shape in zip((input, indices), wide, strict=True)
+    ]
+    index = spread[1] if all_inside(spread[1], input.shape[axis]) else _wrapped(spread[1], input.shape[axis])
+    return gather(spread[0], axis, index)
 
 
 @operator(methods=False, public=())

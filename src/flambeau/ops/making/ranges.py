@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...core.array import dtypes
-from ...core.context.generator import empty_on_host, fused
+from ...core.context.generator import COPIED, empty_on_host
+from ...core.context.normals import fused
 from ...core.context.warned import warn_once
 from ...core.dispatch.call import store
 from ...core.dispatch.limits import fitting_number, looks_large
@@ -47,11 +48,11 @@ def arange(
         number_of("arange", name, default if given[name] is None else given[name])
         for name, default in (("start", 0), ("end", None), ("step", 1))
     )
-    for value in (low, high, by):
-        if isinstance(value, builtins.complex):
-            raise RuntimeError(f"value cannot be converted to type double without overflow: {value}")
+    if builtins.complex in (type(low), type(high), type(by)):
+        value = next(v for v in (low, high, by) if isinstance(v, builtins.complex))
+        raise RuntimeError(f"value cannot be converted to type double without overflow: {value}")
     _check_range(low, high, by)
-    whole = all(isinstance(v, int) for v in (low, high, by))
+    whole = type(low) is type(high) is type(by) is int or all(isinstance(v, int) for v in (low, high, by))
     default = dtypes.int64 if whole else dtypes.get_default_dtype()
     if isinstance(dtype, dtypes.dtype) and (dtype in dtypes.NARROW or dtype.category == dtypes.COMPLEX):
         raise NotImplementedError(
@@ -87,7 +88,13 @@ def _steps(low: Any, high: Any, by: Any, target: np.dtype) -> np.ndarray:
     if target.kind in "iu":
         low, high, by = int(low), int(high), int(by)
         _check_range(low, high, by)
-        return _aligned(np.arange(-(-(high - low) // by), dtype=np.int64) * np.int64(by) + np.int64(low), target)
+        count = -(-(high - low) // by)
+        values = np.arange(count, dtype=np.int64)
+        if by != 1:
+            values *= np.int64(by)
+        if low:
+            values += np.int64(low)
+        return _aligned(values, target)
     n = math.ceil((high - low) / by)
     # PyTorch's vectors of 32 bytes, two at a time: each starts anew from a rounded double. What is left over has no vectors
     lanes = 32 // target.itemsize if target.kind == "f" or target.itemsize == 2 else 1
@@ -104,12 +111,17 @@ def _steps(low: Any, high: Any, by: Any, target: np.dtype) -> np.ndarray:
 
 
 def _line(at: np.ndarray, by: Any, start: Any) -> np.ndarray:
-    """`at * by + start`, rounded once; for the largest numbers in parts of them, as `fused` needs room."""
+    """`at * by + start`, rounded once, for whole numbers `at` in order; for the largest numbers in parts of them, as `fused` needs room."""
+    if np.float32(by) == by and (not at.size or max(at[0], at[-1]) < 2**29):
+        return at * np.float64(by) + start  # the product is exact
     part = 2.0**-64 if np.max(np.abs(start)) > 1e280 or abs(by) > 1e280 else 1.0
     return fused(at, np.float64(by) * part, start * part) / part
 
 
 def _aligned(values: np.ndarray, target: np.dtype) -> np.ndarray:
+    """The values, which nobody else holds, as JAX can keep them."""
+    if values.dtype == target and values.nbytes < COPIED:
+        return values
     made = empty_on_host(values.shape, target)
     made[...] = values
     return made
@@ -199,25 +211,28 @@ def _refuse_bools(name: str, dtype: Any, n: int) -> None:
 
 def evenly(a: Any, b: Any, n: int, target: np.dtype) -> np.ndarray:
     """`n` values from a to b: the first half counted from a, the second from b."""
-    at = np.arange(n, dtype=np.float64)
-    back = n - 1 - at
-    first = at < n // 2
-    gaps = max(n - 1, 1)
     if n <= 1:
         return _aligned(np.full(n, a), target)
+    gaps, half = n - 1, n // 2
+    if target.kind == "f" and target.itemsize > 2:
+        first, last = (np.float64(target.type(v)) for v in (a, b))
+        gap = np.float64(target.type(target.type(last - first) / target.type(gaps)))
+        at, made = np.arange(n - half, dtype=np.float64), empty_on_host((n,), target)
+        made[:half] = _line(at[:half], gap, first)
+        made[half:] = _line(at[::-1], -gap, last)
+        return made
+    at = np.arange(n, dtype=np.float64)
+    back = gaps - at
+    front = at < half
     if target.kind == "c":
         step = (b - a) / gaps
-        return _aligned(np.where(first, a + step * at, b - step * back), target)
+        return _aligned(np.where(front, a + step * at, b - step * back), target)
     if target.kind in "iu":
         return _aligned(np.trunc(evenly(int(a), int(b), n, np.dtype(float))), target)
     low, high = (np.asarray(v, np.float64).astype(target)[()] for v in (a, b))
     step = ((high - low) / target.type(gaps)).astype(target)
-    if target.itemsize == 2:  # every operation on 16-bit floats is rounded
-        at, back = at.astype(target), back.astype(target)
-        return _aligned(np.where(first, low + step * at, high - step * back), target)
-    wide = np.float64(step)
-    values = np.where(first, fused(at, wide, np.float64(low)), fused(back, -wide, np.float64(high)))
-    return _aligned(values, target)
+    at, back = at.astype(target), back.astype(target)  # every operation on 16-bit floats is rounded
+    return _aligned(np.where(front, low + step * at, high - step * back), target)
 
 
 def _number_default(*values: Any) -> dtypes.dtype:

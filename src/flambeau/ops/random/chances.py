@@ -43,7 +43,7 @@ def _check_chances(p: Tensor) -> None:
 
 def _chances(p: Tensor, generator: Generator | None, shape: tuple[int, ...]) -> np.ndarray:
     values = np.asarray(p._array)
-    return draw("bernoulli_each", generator, np.broadcast_to(values, shape))
+    return draw("bernoulli_each", generator, values if values.shape == shape else np.broadcast_to(values, shape))
 
 
 @filling

@@ -13,7 +13,7 @@ from jax import lax
 from ...core.array.return_types import return_type
 from ...core.dispatch.checks import demand, on_host
 from ...core.dispatch.operator import Array, Arrays, composite, operator
-from ...core.tensor.tensor import Tensor, wrap
+from ...core.tensor.tensor import Tensor, from_host
 from ..support.checks import COMPLEX, INTEGER, category, host_values, require_floating
 
 
@@ -29,12 +29,12 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     if numbers.ndim != 1 or (numbers.size and numbers.min() < 0):
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     if weights is None:
-        return wrap(jnp.asarray(np.bincount(numbers, minlength=minlength).astype(np.int64)))
+        return from_host(np.bincount(numbers, minlength=minlength).astype(np.int64, copy=False), input.device)
     if tuple(weights.shape) != tuple(input.shape):
         raise RuntimeError("weights should be 1-d and have the same length as input")
     held = host_values(weights, "bincount")
     made = held.dtype if held.dtype == np.float32 else np.dtype(np.float64)
-    return wrap(jnp.asarray(np.bincount(numbers, held.astype(np.float64), minlength).astype(made)))
+    return from_host(np.bincount(numbers, held.astype(np.float64), minlength).astype(made, copy=False), input.device)
 
 
 # --- equal bins ------------------------------------------------------------------------------------------------------
