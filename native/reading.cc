@@ -122,7 +122,8 @@ inline __attribute__((always_inline)) bool all_inside_of(const void* memory, int
   return outside == 0;
 }
 
-VECTORISED bool all_inside_of_kind(long number, const void* memory, int64_t count, const Limits& limits) {
+VECTORISED(bool, all_inside_of_kind, (long number, const void* memory, int64_t count, const Limits& limits),
+           (number, memory, count, limits)) {
   switch (number) {
     case int64:
       return all_inside_of<int64_t>(memory, count, limits);
