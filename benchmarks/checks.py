@@ -1,15 +1,17 @@
-"""What the checks on values cost a compiled training step: the same step traced with and without them, in turn.
+"""What the checks on values cost a compiled training step: the same step with and without them, in turn.
 
     python benchmarks/checks.py [--large]
 
-Prints a Markdown table of medians over interleaved rounds; times are this thread's, since a step runs in it and the figures
-are small. `--large` adds steps that take long.
+Checks ahead of a program leave the program as it is, so both ways call the same one, with the same model in the same
+memory (two equal models that lie elsewhere differ by up to a quarter). Batches come from a loader's NumPy memory ("new"), are
+computed for each step ("computed"), or are some that are there and come again ("again"). Prints a Markdown table; times are this
+thread's, of the step alone: tenth percentiles, since the figures are small. `--large` adds steps that take long.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import gc
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -17,7 +19,6 @@ from typing import Any
 
 import flambeau as fb
 from flambeau import nn
-from flambeau.compiler.demands import Demands
 
 
 def mlp() -> tuple[Any, Any, Any]:
@@ -46,61 +47,78 @@ def alexnet() -> tuple[Any, Any, Any]:
     return model, fb.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9), fb.randn(8, 3, 224, 224)
 
 
-def step_of(build: Callable[[], tuple[Any, Any, Any]], checked: bool) -> Callable[[], Any]:
-    fb.manual_seed(0)
-    model, optimizer, x = build()
-    y = fb.randint(0, 10, (x.shape[0],))
+class Step:
+    """A compiled step; `checked(False)` takes the checks ahead of its program away, `checked(True)` puts them back."""
 
-    def step(x: Any, y: Any) -> Any:
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(model(x), y)
-        loss.backward()
-        optimizer.step()
-        return loss
+    def __init__(self, build: Callable[[], tuple[Any, Any, Any]]):
+        fb.manual_seed(0)
+        model, optimizer, x = build()
 
-    compiled = fb.compile(step, fullgraph=True)
-    taken_down = Demands.add, Demands.add_ahead
-    if not checked:  # these traces take no demands down
-        Demands.add, Demands.add_ahead = (lambda *_: None), (lambda *_: True)  # type: ignore[method-assign]
-    for _ in range(5):
-        compiled(x, y)
-    Demands.add, Demands.add_ahead = taken_down  # type: ignore[method-assign]
-    return lambda: compiled(x, y)
+        def step(x: Any, y: Any) -> Any:
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        self.call = fb.compile(step, fullgraph=True)
+        self.loaded = [(x.tolist(), fb.randint(0, 10, (len(x),)).tolist()) for _ in range(8)]
+        self.batches = [(fb.tensor(x) + 0, fb.tensor(y) + 0) for x, y in self.loaded]
+        for batch in self.batches:
+            self.call(*batch)
+        ((self.program,),) = self.call.programs.values()
+        plan = self.program.plan
+        if plan.word is not None or not plan.ahead:
+            raise RuntimeError("the step's checks are in its program, which would have to be compiled without them")
+        self.calls = {True: self.program.call}
+        self.program.plan = dataclasses.replace(plan, ahead=[])
+        self.calls[False] = self.program._write_call()
+        self.program.plan = plan
+
+    def checked(self, on: bool) -> None:
+        self.program.call = self.calls[on]
+
+    def batch(self, kind: str, number: int) -> tuple[Any, Any]:
+        x, y = self.batches[number % len(self.batches)]
+        if kind == "again":
+            return x, y
+        if kind == "computed":
+            return (x, y + 0) if x.dtype.is_floating_point else (x + 0, y + 0)
+        return tuple(map(fb.tensor, self.loaded[number % len(self.loaded)]))
 
 
-def in_turn(calls: list[Callable[[], Any]], rounds: int, clock: Callable[[], int]) -> list[float]:
-    """Median microseconds of each call, and the median of the rounds' ratios of the first to the second."""
-    counts = []
-    for call in calls:
-        for _ in range(5):
-            call()
-        start = time.perf_counter()
-        call()
-        counts.append(max(1, int(0.02 / (time.perf_counter() - start))))
-    taken: list[list[float]] = []
+def in_turn(step: Step, kind: str, rounds: int, clock: Callable[[], int]) -> list[float]:
+    """Microseconds of a step with its checks and without."""
+    times: dict[bool, list[int]] = {True: [], False: []}
     gc.disable()
     for number in range(rounds):
-        times = [0.0, 0.0]
-        for i in (0, 1) if number % 2 else (1, 0):
-            start = clock()
-            for _ in range(counts[i]):
-                calls[i]()
-            times[i] = (clock() - start) / counts[i] / 1e3
-        taken.append(times)
+        for on in (True, False) if number % 2 else (False, True):
+            step.checked(on)
+            for i in range(4):  # the first one after the change warms the caches up
+                batch = step.batch(kind, 4 * number + i)
+                start = clock()
+                step.call(*batch)
+                if i:
+                    times[on].append(clock() - start)
+                del batch
     gc.enable()
-    return [*map(statistics.median, zip(*taken, strict=True)), statistics.median(a / b for a, b in taken)]
+    return [sorted(times[on])[len(times[on]) // 10] / 1e3 for on in (True, False)]
 
 
 def main() -> None:
     steps = [mlp, deep, words] + [wide, alexnet] * ("--large" in sys.argv)
-    print("| training step (us) | with checks | without | ratio |\n|---|---|---|---|")
+    print("| training step (us) | batches | with checks | without | ratio |\n|---|---|---|---|---|")
     for build in steps:
         large = build in (wide, alexnet)
         clock = time.perf_counter_ns if large else time.thread_time_ns
-        with_checks, without, ratio = in_turn(
-            [step_of(build, True), step_of(build, False)], 41 if large else 201, clock
-        )
-        print(f"| {build.__name__} | {with_checks:.1f} | {without:.1f} | {ratio:.3f} |", flush=True)
+        step = Step(build)
+        rounds = {mlp: 3000, wide: 20, alexnet: 10}.get(build, 600)
+        for kind in ("again", "new", "computed"):
+            with_checks, without = in_turn(step, kind, rounds, clock)
+            print(
+                f"| {build.__name__} | {kind} | {with_checks:.1f} | {without:.1f} | {with_checks / without:.3f} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

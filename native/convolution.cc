@@ -541,3 +541,5 @@ PUBLIC const char* flambeau_onednn_version() {
 PUBLIC int flambeau_has_bfloat16() {
   return dnnl::get_effective_cpu_isa() >= dnnl::cpu_isa::avx512_core;
 }
+
+PUBLIC int flambeau_isa() { return flambeau::isa(); }

@@ -43,7 +43,8 @@ INLINED float chosen(float which, float b, float c) { return which == 0 ? b : c;
   }                                                        \
   return
 
-VECTORISED void apply(int64_t operation, const float* a, const float* b, const float* c, float* r, int64_t n) {
+VECTORISED(void, apply, (int64_t operation, const float* a, const float* b, const float* c, float* r, int64_t n),
+           (operation, a, b, c, r, n)) {
   switch (operation) {
     case kAdd: EACH(a[i] + b[i]);
     case kSub: EACH(a[i] - b[i]);

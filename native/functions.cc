@@ -168,11 +168,11 @@ INLINED bool in_vectors(int64_t function, const T* __restrict a, const T* __rest
 
 #undef EACH
 
-VECTORISED bool fill(int64_t function, const float* a, const float* b, float* r, int64_t n) {
+VECTORISED(bool, fill, (int64_t function, const float* a, const float* b, float* r, int64_t n), (function, a, b, r, n)) {
   return in_vectors(function, a, b, r, n);
 }
 
-VECTORISED bool fill(int64_t function, const double* a, const double* b, double* r, int64_t n) {
+VECTORISED(bool, fill, (int64_t function, const double* a, const double* b, double* r, int64_t n), (function, a, b, r, n)) {
   return in_vectors(function, a, b, r, n);
 }
 

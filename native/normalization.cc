@@ -27,14 +27,15 @@ using Result = ffi::Result<Floats>;
 constexpr int64_t block_rows = 32;
 constexpr int64_t small_problem = 1 << 15;  // elements: fewer are summed by the thread that asks
 
-VECTORISED void add_rows(const float* x, int64_t rows, int64_t channels, float* sum) {
+VECTORISED(void, add_rows, (const float* x, int64_t rows, int64_t channels, float* sum), (x, rows, channels, sum)) {
   for (int64_t r = 0; r < rows; ++r) {
     const float* row = x + r * channels;
     for (int64_t c = 0; c < channels; ++c) sum[c] += row[c];
   }
 }
 
-VECTORISED void add_squares(const float* x, int64_t rows, int64_t channels, const float* mean, float* sum) {
+VECTORISED(void, add_squares, (const float* x, int64_t rows, int64_t channels, const float* mean, float* sum),
+           (x, rows, channels, mean, sum)) {
   for (int64_t r = 0; r < rows; ++r) {
     const float* row = x + r * channels;
     for (int64_t c = 0; c < channels; ++c) {
@@ -44,8 +45,8 @@ VECTORISED void add_squares(const float* x, int64_t rows, int64_t channels, cons
   }
 }
 
-VECTORISED void add_products(const float* a, const float* x, int64_t rows, int64_t channels, const float* mean, float* sum,
-                             float* product) {
+VECTORISED(void, add_products, (const float* a, const float* x, int64_t rows, int64_t channels, const float* mean,
+           float* sum, float* product), (a, x, rows, channels, mean, sum, product)) {
   for (int64_t r = 0; r < rows; ++r) {
     const float* left = a + r * channels;
     const float* right = x + r * channels;
@@ -161,15 +162,16 @@ float number(const ffi::AnyBuffer& given) {
   return *static_cast<const float*>(given.untyped_data());
 }
 
-VECTORISED void spread(const float* x, int64_t rows, int64_t channels, const float* mean, const float* scale,
-                       const float* shift, const float* stretch, float* y) {
+VECTORISED(void, spread, (const float* x, int64_t rows, int64_t channels, const float* mean, const float* scale, const
+           float* shift, const float* stretch, float* y), (x, rows, channels, mean, scale, shift, stretch, y)) {
   for (int64_t r = 0; r < rows; ++r, x += channels, y += channels) {
     for (int64_t c = 0; c < channels; ++c) y[c] = shift[c] + stretch[c] * ((x[c] - mean[c]) * scale[c]);
   }
 }
 
-VECTORISED void spread_to(const float* g, const float* gain, const float* x, int64_t rows, int64_t channels,
-                          const float* mean, const float* scale, const float* shift, const float* stretch, float* y) {
+VECTORISED(void, spread_to, (const float* g, const float* gain, const float* x, int64_t rows, int64_t channels, const
+           float* mean, const float* scale, const float* shift, const float* stretch, float* y),
+           (g, gain, x, rows, channels, mean, scale, shift, stretch, y)) {
   for (int64_t r = 0; r < rows; ++r, x += channels, y += channels, g += channels) {
     for (int64_t c = 0; c < channels; ++c) {
       y[c] = gain[c] * g[c] + (shift[c] + stretch[c] * ((x[c] - mean[c]) * scale[c]));

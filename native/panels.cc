@@ -95,9 +95,8 @@ WITH(16, , 2, 1)
 
 template <class T>
 void (*best())(const Product<T>&) {
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f")) return multiply_64;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return multiply_32;
+  if (isa() == kAvx512) return multiply_64;
+  if (isa() == kAvx2) return multiply_32;
   return multiply_16;
 }
 

@@ -12,6 +12,7 @@
 #include <memory>
 #include <vector>
 
+#include "isa.h"
 #include "numbers.h"
 #include "parallel.h"
 
@@ -435,9 +436,8 @@ WITH(16, , double)
 template <typename T>
 const Kernels<T>& kernels() {
   static const Kernels<T> best = [] {
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f")) return Kernels<T>{all_finite_64, sum_up_64, multiply_64};
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Kernels<T>{all_finite_32, sum_up_32, multiply_32};
+    if (isa() == kAvx512) return Kernels<T>{all_finite_64, sum_up_64, multiply_64};
+    if (isa() == kAvx2) return Kernels<T>{all_finite_32, sum_up_32, multiply_32};
     return Kernels<T>{all_finite_16, sum_up_16, multiply_16};
   }();
   return best;

@@ -192,21 +192,25 @@ INLINED void put_rows_of(const Pool& p, const Holders& hd, const Holders& hh, co
   }
 }
 
-VECTORISED void max_rows(const Pool& p, int64_t row, int64_t last, const float* x, float* y, int32_t* places) {
+VECTORISED(void, max_rows, (const Pool& p, int64_t row, int64_t last, const float* x, float* y, int32_t* places),
+           (p, row, last, x, y, places)) {
   places ? max_rows_of<true>(p, row, last, x, y, places) : max_rows_of<false>(p, row, last, x, y, places);
 }
 
-VECTORISED void max_rows(const Pool& p, int64_t row, int64_t last, const BFloat16* x, BFloat16* y, int32_t* places) {
+VECTORISED(void, max_rows, (const Pool& p, int64_t row, int64_t last, const BFloat16* x, BFloat16* y,
+           int32_t* places), (p, row, last, x, y, places)) {
   places ? max_rows_of<true>(p, row, last, x, y, places) : max_rows_of<false>(p, row, last, x, y, places);
 }
 
-VECTORISED void put_rows(const Pool& p, const Holders& hd, const Holders& hh, const Holders& hw, int64_t row, int64_t last,
-                         const float* g, const int32_t* places, float* x) {
+VECTORISED(void, put_rows, (const Pool& p, const Holders& hd, const Holders& hh, const Holders& hw, int64_t row,
+           int64_t last, const float* g, const int32_t* places, float* x),
+           (p, hd, hh, hw, row, last, g, places, x)) {
   put_rows_of(p, hd, hh, hw, row, last, g, places, x);
 }
 
-VECTORISED void put_rows(const Pool& p, const Holders& hd, const Holders& hh, const Holders& hw, int64_t row, int64_t last,
-                         const BFloat16* g, const int32_t* places, BFloat16* x) {
+VECTORISED(void, put_rows, (const Pool& p, const Holders& hd, const Holders& hh, const Holders& hw, int64_t row,
+           int64_t last, const BFloat16* g, const int32_t* places, BFloat16* x),
+           (p, hd, hh, hw, row, last, g, places, x)) {
   put_rows_of(p, hd, hh, hw, row, last, g, places, x);
 }
 

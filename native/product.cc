@@ -76,8 +76,8 @@ std::shared_ptr<const Plan> plan_for(const Key& key) {
 typedef float Vector __attribute__((vector_size(64)));
 constexpr int64_t lanes = 16, most_rows = 32, rows_at_once = 16, large_matrix = 2 << 20;
 
-VECTORISED
-void stream_columns(const float* a, const float* b, float* c, int64_t m, int64_t k, int64_t n, int64_t first, int64_t last) {
+VECTORISED(void, stream_columns, (const float* a, const float* b, float* c, int64_t m, int64_t k, int64_t n, int64_t
+           first, int64_t last), (a, b, c, m, k, n, first, last)) {
   for (int64_t row = 0; row < m; ++row) std::fill(c + row * n + first, c + row * n + last, 0.0f);
   int64_t step = 0;
   for (; step + rows_at_once <= k; step += rows_at_once) {

@@ -52,6 +52,9 @@ struct Py_buffer {  // in the stable ABI from 3.11 on, and the same before
 #pragma weak PyTuple_Size
 #pragma weak PyUnicode_CompareWithASCIIString
 #pragma weak PyUnicode_InternFromString
+#pragma weak PyWeakref_GetObject
+#pragma weak PyWeakref_GetRef
+#pragma weak PyWeakref_NewRef
 #pragma weak Py_DecRef
 #pragma weak Py_IncRef
 PyObject* PyBool_FromLong(long);
@@ -83,6 +86,9 @@ int PyTuple_SetItem(PyObject*, Py_ssize_t, PyObject*);  // takes the reference
 Py_ssize_t PyTuple_Size(PyObject*);
 int PyUnicode_CompareWithASCIIString(PyObject*, const char*);
 PyObject* PyUnicode_InternFromString(const char*);
+PyObject* PyWeakref_GetObject(PyObject*);  // borrowed
+int PyWeakref_GetRef(PyObject*, PyObject** object);  // from 3.13 on
+PyObject* PyWeakref_NewRef(PyObject*, PyObject* callback);
 void Py_DecRef(PyObject*);
 void Py_IncRef(PyObject*);
 }

@@ -29,7 +29,7 @@ struct Twister {
   const uint32_t joined = (key[i] & 0x80000000u) | (key[following] & 0x7fffffffu); \
   key[i] = key[other] ^ (joined >> 1) ^ (-(joined & 1u) & 0x9908b0dfu)
 
-VECTORISED void twist(uint32_t* key) {
+VECTORISED(void, twist, (uint32_t* key), (key)) {
 #pragma GCC ivdep
   for (int i = 0; i < n_words - shift; ++i) {
     TWIST(i, i + 1, i + shift);
@@ -47,7 +47,7 @@ VECTORISED void twist(uint32_t* key) {
 
 #undef TWIST
 
-VECTORISED void temper(const uint32_t* key, uint32_t* out, int64_t n) {
+VECTORISED(void, temper, (const uint32_t* key, uint32_t* out, int64_t n), (key, out, n)) {
   for (int64_t i = 0; i < n; ++i) {
     uint32_t y = key[i];
     y ^= y >> 11;
@@ -78,20 +78,17 @@ INLINED uint64_t wide(const uint32_t* pair) {
   return (both << 32 | both >> 32) & ((uint64_t{1} << 53) - 1);
 }
 
-VECTORISED void below(const uint32_t* words, uint64_t limit, uint8_t* out, int64_t n) {
+VECTORISED(void, below, (const uint32_t* words, uint64_t limit, uint8_t* out, int64_t n), (words, limit, out, n)) {
   for (int64_t i = 0; i < n; ++i) out[i] = wide(words + 2 * i) < limit;
 }
 
-// "avx2" alone would leave the fused product and sum to a call for each number.
-#define FUSED __attribute__((target_clones("avx512f", "arch=haswell", "default")))
-
-FUSED void floats(const uint32_t* words, float scale, float start, float* out, int64_t n) {
+FUSED(void, floats, (const uint32_t* words, float scale, float start, float* out, int64_t n), (words, scale, start, out, n)) {
   for (int64_t i = 0; i < n; ++i) {
     out[i] = __builtin_fmaf(static_cast<float>(static_cast<int32_t>(words[i] & 0xffffff)) * 0x1p-24f, scale, start);
   }
 }
 
-FUSED void doubles(const uint32_t* words, double scale, double start, double* out, int64_t n) {
+FUSED(void, doubles, (const uint32_t* words, double scale, double start, double* out, int64_t n), (words, scale, start, out, n)) {
   for (int64_t i = 0; i < n; ++i) {
     out[i] = __builtin_fma(static_cast<double>(static_cast<int64_t>(wide(words + 2 * i))) * 0x1p-53, scale, start);
   }

@@ -2,6 +2,7 @@
 // compute, for which NumPy's way through Python takes as long as a program of XLA.
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "attributes.h"
@@ -15,6 +16,7 @@ namespace {
 
 constexpr int array_of_arguments = 0x0080;  // METH_FASTCALL
 constexpr int one_argument = 0x0008;        // METH_O
+constexpr int no_arguments = 0x0004;        // METH_NOARGS
 constexpr int buffer_with_format = 0x0004 | 0x0008;  // PyBUF_FORMAT, PyBUF_ND: in one piece
 
 // In the order of `_NUMBERS` in native/reading.py.
@@ -122,7 +124,8 @@ inline __attribute__((always_inline)) bool all_inside_of(const void* memory, int
   return outside == 0;
 }
 
-VECTORISED bool all_inside_of_kind(long number, const void* memory, int64_t count, const Limits& limits) {
+VECTORISED(bool, all_inside_of_kind, (long number, const void* memory, int64_t count, const Limits& limits),
+           (number, memory, count, limits)) {
   switch (number) {
     case int64:
       return all_inside_of<int64_t>(memory, count, limits);
@@ -150,6 +153,7 @@ long number_of(const char* format) {
   if (format == nullptr) return -1;
   switch (format[*format == '=' || *format == '@' ? 1 : 0]) {
     case 'q':
+    case 'l':  // what NumPy calls it
       return int64;
     case 'i':
       return int32;
@@ -174,32 +178,97 @@ bool is_inside(PyObject* array, const Limits& limits) {
   return inside;
 }
 
-struct Look {
-  Py_ssize_t place;
-  Limits limits;
+bool addresses_are_known = false;  // whether memory of whole numbers may be written to by somebody who has its address
+
+// What looks have found inside lately, by weak references: an array's numbers stay what they are as long as it lives, and what a
+// training step is given again, the positions that it embeds or a batch of the last epoch, is not looked through again.
+class Seen {
+ public:
+  bool has(PyObject* array) {
+    PyObject* reference = places[place_of(array)];
+    if (reference == nullptr || addresses_are_known) return false;
+    if (PyWeakref_GetRef == nullptr) return PyWeakref_GetObject(reference) == array;
+    PyObject* held = nullptr;
+    PyWeakref_GetRef(reference, &held);
+    if (held != nullptr) Py_DecRef(held);
+    return held == array;
+  }
+
+  void add(PyObject* array) {
+    if (addresses_are_known) return;
+    PyObject*& place = places[place_of(array)];
+    PyObject* before = place;
+    place = PyWeakref_NewRef(array, nullptr);
+    if (place == nullptr) PyErr_Clear();
+    if (before != nullptr) Py_DecRef(before);
+  }
+
+  Seen() = default;
+  Seen(const Seen&) = delete;
+  ~Seen() {
+    for (PyObject* reference : places)
+      if (reference != nullptr) Py_DecRef(reference);
+  }
+
+ private:
+  static constexpr int bits = 8;
+  PyObject* places[1 << bits] = {};
+
+  static size_t place_of(PyObject* array) {
+    return (reinterpret_cast<uint64_t>(array) >> 4) * 0x9e3779b97f4a7c15u >> (64 - bits);
+  }
 };
 
-// A list of arrays -> whether those that are looked at are seen to be inside.
-PyObject* are_inside(PyObject* self, PyObject* arrays) {
+struct Look {
+  Py_ssize_t place, in_numpy;
+  Limits limits;
+  std::unique_ptr<Seen> seen = std::make_unique<Seen>();
+};
+
+bool is_seen_inside(const Look& look, PyObject* arrays, PyObject* const* in_numpy) {
+  PyObject* array = PyList_GetItem(arrays, look.place);
+  if (array == nullptr) return false;
+  if (look.seen->has(array)) return true;
+  if (look.in_numpy >= 0 && in_numpy[look.in_numpy] != none) {
+    if (is_inside(in_numpy[look.in_numpy], look.limits)) return true;
+    PyErr_Clear();
+  }
+  if (!is_inside(array, look.limits)) return false;
+  look.seen->add(array);
+  return true;
+}
+
+// (A list of arrays, memory of NumPy's or None...) -> whether those that are looked at are seen to be inside. An array whose numbers came
+// from NumPy's memory just now may still be on its way, which to wait for takes longer than to look there.
+PyObject* are_inside(PyObject* self, PyObject* const* given, Py_ssize_t) {
   for (const Look& look : *static_cast<const std::vector<Look>*>(PyCapsule_GetPointer(self, nullptr)))
-    if (!is_inside(PyList_GetItem(arrays, look.place), look.limits)) {
+    if (!is_seen_inside(look, given[0], given + 1)) {
       PyErr_Clear();  // whoever asks looks again, and says what is wrong
       return PyBool_FromLong(0);
     }
   return PyBool_FromLong(1);
 }
 
-PyMethodDef looking_definition = {"are_inside", are_inside, one_argument, nullptr};
+// From now on nothing is remembered of arrays.
+PyObject* know_addresses(PyObject*, PyObject*) {
+  addresses_are_known = true;
+  return nothing();
+}
+
+using Called = PyObject* (*)(PyObject*, PyObject*);
+
+PyMethodDef looking_definition = {"are_inside", reinterpret_cast<Called>(reinterpret_cast<void*>(are_inside)),
+                                  array_of_arguments, nullptr};
 
 void forget(PyObject* capsule) { delete static_cast<std::vector<Look>*>(PyCapsule_GetPointer(capsule, nullptr)); }
 
-// (place, low, high, ignored) of each look, one after the other -> the function that makes them.
+// (place, low, high, ignored, number of the memory of NumPy's or -1) of each look, one after the other -> the function that makes them.
 PyObject* looking(PyObject*, PyObject* numbers) {
   auto* made = new std::vector<Look>;
-  for (Py_ssize_t i = 0, n = PyTuple_Size(numbers); i < n; i += 4) {
-    PyObject* one[4];
-    for (int k = 0; k < 4; ++k) one[k] = PyTuple_GetItem(numbers, i + k);
-    made->push_back({PyLong_AsLong(one[0]), Limits(one[1], one[2], one[3])});
+  for (Py_ssize_t i = 0, n = PyTuple_Size(numbers); i < n; i += 5) {
+    PyObject* one[5];
+    for (int k = 0; k < 5; ++k) one[k] = PyTuple_GetItem(numbers, i + k);
+    made->push_back({PyLong_AsLong(one[0]), PyLong_AsLong(one[4]), Limits(one[1], one[2], one[3])});
   }
   PyErr_Clear();  // limits that are none are never kept
   PyObject* self = PyCapsule_New(made, nullptr, forget);
@@ -208,16 +277,16 @@ PyObject* looking(PyObject*, PyObject* numbers) {
   return function;
 }
 
-using Called = PyObject* (*)(PyObject*, PyObject*);
 PyMethodDef functions[] = {
     {"number_at", reinterpret_cast<Called>(reinterpret_cast<void*>(number_at)), array_of_arguments, nullptr},
     {"all_inside", reinterpret_cast<Called>(reinterpret_cast<void*>(all_inside)), array_of_arguments, nullptr},
     {"looking", looking, one_argument, nullptr},
+    {"know_addresses", know_addresses, no_arguments, nullptr},
 };
 
 }  // namespace
 
-// (None, the class of arrays, a dict of dtypes) -> (number_at, all_inside, looking). Called once, with the interpreter's lock.
+// (None, the class of arrays, a dict of dtypes) -> (number_at, all_inside, looking, know_addresses). Called once, with the interpreter's lock.
 PUBLIC PyObject* flambeau_reading(PyObject* given) {
   Py_IncRef(given);  // what it holds stays
   none = PyTuple_GetItem(given, 0);
@@ -227,7 +296,7 @@ PUBLIC PyObject* flambeau_reading(PyObject* given) {
   const char* const texts[] = {"aval", "dtype", "shape", "sharding", "_device", "platform", "is_deleted", "is_ready",
                                "unsafe_buffer_pointer"};
   for (int i = 0; i < 9; ++i) *names[i] = PyUnicode_InternFromString(texts[i]);
-  PyObject* made = PyTuple_New(3);
-  for (int i = 0; i < 3; ++i) PyTuple_SetItem(made, i, PyCFunction_NewEx(&functions[i], nullptr, nullptr));
+  PyObject* made = PyTuple_New(4);
+  for (int i = 0; i < 4; ++i) PyTuple_SetItem(made, i, PyCFunction_NewEx(&functions[i], nullptr, nullptr));
   return made;
 }

@@ -258,8 +258,8 @@ INLINED void relu_back(const BackStep<T>& s) {
 #undef EACH_ROW
 
 #define FOR_BOTH(name, argument)                                     \
-  VECTORISED void run_##name(const argument<float>& s) { name(s); }  \
-  VECTORISED void run_##name(const argument<double>& s) { name(s); }
+  VECTORISED(void, run_##name, (const argument<float>& s), (s)) { name(s); }  \
+  VECTORISED(void, run_##name, (const argument<double>& s), (s)) { name(s); }
 
 FOR_BOTH(lstm_step, Step)
 FOR_BOTH(gru_step, Step)

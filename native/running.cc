@@ -57,8 +57,8 @@ INLINED void all(const T* x, T* y, int64_t first, int64_t last, int64_t length, 
 }
 
 #define FOR(name, A, T)                                                                                                    \
-  VECTORISED void name(const T* x, T* y, int64_t first, int64_t last, int64_t length, int64_t inner, bool backwards,       \
-                       bool product) {                                                                                     \
+  VECTORISED(void, name, (const T* x, T* y, int64_t first, int64_t last, int64_t length, int64_t inner,                    \
+             bool backwards, bool product), (x, y, first, last, length, inner, backwards, product)) {                      \
     if (product) return all<true, A, T>(x, y, first, last, length, inner, backwards);                                      \
     all<false, A, T>(x, y, first, last, length, inner, backwards);                                                         \
   }

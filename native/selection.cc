@@ -128,7 +128,8 @@ INLINED void all(const T* x, int64_t* y, int64_t first, int64_t last, int64_t le
 }
 
 #define FOR(name, T, K)                                                                                                    \
-  VECTORISED void name(const T* x, int64_t* y, int64_t first, int64_t last, int64_t length, int64_t inner, int64_t rank) { \
+  VECTORISED(void, name, (const T* x, int64_t* y, int64_t first, int64_t last, int64_t length, int64_t inner, int64_t      \
+             rank), (x, y, first, last, length, inner, rank)) {                                                            \
     all<T, K>(x, y, first, last, length, inner, rank);                                                                     \
   }
 FOR(singles, float, uint32_t)

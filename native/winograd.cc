@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "isa.h"
 #include "numbers.h"
 #include "panels.h"
 #include "parallel.h"
@@ -291,10 +292,7 @@ WITH(32, "avx2,fma")
 
 #undef WITH
 
-const Turns& turns() {
-  static const Turns& best = __builtin_cpu_supports("avx512f") ? turns_64 : turns_32;
-  return best;
-}
+const Turns& turns() { return isa() == kAvx512 ? turns_64 : turns_32; }
 
 // ---------------------------------------------------------------- the passes
 
@@ -390,7 +388,7 @@ bool by_weight(const Sizes& s, const Grid& grid, const Image& x, const Image& y,
 bool pays(Pass pass, const Problem& p) {
   static const bool possible = [] {
     const char* wanted = std::getenv("FLAMBEAU_WINOGRAD");
-    return (!wanted || std::strcmp(wanted, "0")) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    return (!wanted || std::strcmp(wanted, "0")) && isa() >= kAvx2;
   }();
   if (!possible || p.channels % lanes || p.filters % lanes) return false;
   const Sizes s = sizes_of(pass, p);

@@ -12,6 +12,7 @@ import flambeau as fb
 import flambeau.library
 from flambeau import native
 from flambeau.native import reading
+from support.process import run_code
 
 pytestmark = pytest.mark.skipif(not native.available(), reason=f"no native kernels: {native.why_not()}")
 
@@ -299,7 +300,7 @@ def test_programs_for_several_sizes_look_at_the_rows_that_there_are():
 
 
 def test_what_is_not_at_hand_is_looked_at_all_the_same(monkeypatch):
-    monkeypatch.setattr(reading.functions, "looking", lambda looks: lambda arrays: False)
+    monkeypatch.setattr(reading.functions, "looking", lambda looks: lambda *arrays: False)
     compiled = fb.compile(
         lambda x, i, y: (x.gather(0, i[1:]), fb.nn.functional.nll_loss(x[:, None], y)), fullgraph=True
     )
@@ -363,3 +364,70 @@ def test_threads():
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def overwritten(y, number):
+    y[0] = number
+
+
+CHANGES = {
+    "an element": overwritten,
+    "all": lambda y, number: y.fill_(number),
+    "in NumPy": lambda y, number: y.numpy().__setitem__(0, number),
+    "a view": lambda y, number: y.view(2, 2)[0].mul_(0).add_(number),
+    "copy_": lambda y, number: y.copy_(fb.full((4,), number)),
+    "set_": lambda y, number: y.set_(fb.full((4,), number)),
+    "data": lambda y, number: setattr(y, "data", fb.full((4,), number)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("place", ["argument", "state"])
+def test_what_was_seen_and_then_changes_is_looked_at_again(change, place):
+    x, y = fb.arange(12.0).reshape(4, 3), fb.tensor([0, 1, 2, 0])
+    weight = fb.nn.Parameter(fb.ones(3))
+
+    def step(x, y):
+        weight.grad = None
+        loss = fb.nn.functional.cross_entropy(x * weight, y)
+        loss.backward()
+        with fb.no_grad():
+            weight.sub_(weight.grad)
+        return loss
+
+    compiled = fb.compile(step if place == "argument" else lambda x: step(x, y), fullgraph=True)
+    given = (x, y) if place == "argument" else (x,)
+    for number in (3, -1, 7):
+        for _ in range(3):
+            compiled(*given)
+        change(y, number)
+        before = weight.tolist()
+        for _ in range(2):
+            with pytest.raises(IndexError, match=f"Target {number} is out of bounds"):
+                compiled(*given)
+        assert weight.tolist() == before
+        change(y, 1)
+        compiled(*given)
+        assert weight.tolist() != before
+
+
+def test_what_is_written_through_an_address_is_seen():
+    done = run_code(
+        """
+        import ctypes
+        import flambeau as fb
+
+        x, y = fb.arange(3.0), fb.tensor([0, 1, 2])
+        compiled = fb.compile(lambda x, i: x.gather(0, i), fullgraph=True)
+        for _ in range(3):
+            compiled(x, y)
+        first = ctypes.c_int64.from_address(y.data_ptr())
+        for number in (2, 3, 1, -4):
+            first.value = number
+            try:
+                print(compiled(x, y).tolist(), end=" ")
+            except RuntimeError as error:
+                print(str(error).split(" is out")[0], end=" ")
+        """
+    )
+    assert done.stdout.strip() == "[2.0, 1.0, 2.0] index 3 [1.0, 1.0, 2.0] index -4"

@@ -12,6 +12,7 @@ import torch
 import flambeau as fb
 from flambeau import native
 from flambeau.native import reading
+from support.process import run_code
 
 needs_native = pytest.mark.skipif(not native.available(), reason=f"no native kernels: {native.why_not()}")
 WAYS = [pytest.param(True, marks=needs_native, id="library"), pytest.param(False, id="numpy")]
@@ -62,16 +63,16 @@ def test_several_arrays_are_looked_at_together(dtype: str) -> None:
     looking = reading.functions.for_programs()
     assert looking is not None
     x, y = jnp.asarray(np.arange(3, 120).reshape(9, 13), dtype), jnp.asarray(5, dtype)
-    assert looking((0, 3, 120, 3, 1, 5, 6, 5))([x, y]) is True
+    assert looking((0, 3, 120, 3, -1, 1, 5, 6, 5, -1))([x, y]) is True
     assert looking(())([x, y]) is True
-    assert looking((0, 3, 119, 3))([x, y]) is False
-    assert looking((0, 4, 120, 4))([x, y]) is False
-    assert looking((0, 4, 120, 3))([x, y]) is True  # 3 is ignored
-    assert looking((0, 3, 120, 3, 1, 6, 9, 6))([x, y]) is False
-    assert looking((0, 0, 0, 0))([x[:0]]) is True
+    assert looking((0, 3, 119, 3, -1))([x, y]) is False
+    assert looking((0, 4, 120, 4, -1))([x, y]) is False
+    assert looking((0, 4, 120, 3, -1))([x, y]) is True  # 3 is ignored
+    assert looking((0, 3, 120, 3, -1, 1, 6, 9, 6, -1))([x, y]) is False
+    assert looking((0, 0, 0, 0, -1))([x[:0]]) is True
     low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
-    assert looking((0, low, high, high))([jnp.asarray([low, high], dtype)]) is True
-    assert looking((0, 0, high, 0))([jnp.asarray([low, high], dtype)]) is False
+    assert looking((0, low, high, high, -1))([jnp.asarray([low, high], dtype)]) is True
+    assert looking((0, 0, high, 0, -1))([jnp.asarray([low, high], dtype)]) is False
 
 
 @needs_native
@@ -81,9 +82,72 @@ def test_arrays_that_are_not_at_hand_are_not_seen_to_be_inside() -> None:
     gone = jnp.arange(3) + 1
     gone.delete()
     for other in (gone, jnp.ones(3), jnp.ones(3, np.uint16), jnp.ones(3, bool), None, "text"):
-        assert looking((0, 0, 10, 0))([other]) is False
-    assert looking((0, 0, 10, 0))([]) is False
-    assert looking((0, 5, 4, 5))([jnp.arange(3)]) is False
+        assert looking((0, 0, 10, 0, -1))([other]) is False
+    assert looking((0, 0, 10, 0, -1))([]) is False
+    assert looking((0, 5, 4, 5, -1))([jnp.arange(3)]) is False
+
+
+@needs_native
+@pytest.mark.parametrize("dtype", ["int64", "int32", "int16", "int8", "uint8"])
+def test_memory_of_numpys_is_looked_at_where_it_is_given(dtype: str) -> None:
+    looking = reading.functions.for_programs()
+    assert looking is not None
+    values = np.arange(12, dtype=dtype).reshape(3, 4)
+    look = looking((0, 0, 12, 0, 0, 1, 5, 9, 5, -1))
+    array, other = jnp.asarray(values), jnp.asarray([5, 8], dtype)
+    assert look([array, other], values) is True
+    assert look([array, other], None) is True
+    assert looking((0, 0, 11, 0, 0))([array], values) is False
+    for strange in (
+        values[:, ::2],
+        values.astype(">i4"),
+        values.astype(float),
+        "text",
+    ):  # then the array itself is looked at
+        assert looking((0, 0, 12, 0, 0))([array], strange) is True
+        assert looking((0, 0, 11, 0, 0))([array], strange) is False
+
+
+@needs_native
+def test_an_array_is_remembered_as_long_as_it_lives() -> None:
+    looking = reading.functions.for_programs()
+    assert looking is not None
+    look = looking((0, 0, 10, 0, -1))
+    rng = np.random.default_rng(0)
+    held = [jnp.asarray(rng.integers(0, 10, 3)) for _ in range(20)]
+    for i in range(3000):  # addresses come back
+        bad = bool(rng.integers(2))
+        fresh = jnp.asarray([1, 10 if bad else 9, 3])
+        assert look([fresh]) is not bad
+        assert look([held[i % 20]])
+        if i % 100 == 0:
+            held[rng.integers(20)] = jnp.asarray([0])
+
+
+@needs_native
+def test_nothing_is_remembered_once_addresses_are_known() -> None:
+    done = run_code(
+        """
+        import ctypes
+        import jax.numpy as jnp
+        import flambeau as fb
+        from flambeau.native import reading
+
+        looking = reading.functions.for_programs()((0, 0, 10, 0, -1))
+        array = jnp.arange(3)
+        first = ctypes.c_int64.from_address(array.unsafe_buffer_pointer())
+        print(looking([array]), end=" ")
+        first.value = 10
+        print(looking([array]), end=" ")  # nobody may do this, so nobody looks
+        first.value = 0
+        fb.ones(1).data_ptr()
+        fb.arange(3).data_ptr()
+        print(looking([array]), end=" ")
+        first.value = 10
+        print(looking([array]))
+        """
+    )
+    assert done.stdout.split() == ["True", "True", "True", "False"]
 
 
 @needs_native

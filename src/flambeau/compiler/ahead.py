@@ -101,10 +101,13 @@ def _back_through(jaxpr: Any, output: int, steps: Steps) -> int | None:
     return inputs[variable]
 
 
-def looks(checks: list[Ahead], place: Callable[[int], int]) -> tuple[int, ...]:
-    """What the native library looks at, each once. `place` is where an input of this number is in a call's list."""
+def looks(checks: list[Ahead], place: Callable[[int], int], in_numpy: list[int]) -> tuple[int, ...]:
+    """What the native library looks at, each once. `place` is where an input of this number is in a call's list; `in_numpy` are
+    the inputs whose memory of NumPy's is handed over, too, in this order.
+    """
     found: dict[tuple[int, ...], None] = {}
     for check in checks:
         low, high, ignored = check.range
-        found[place(check.given), low, high, low if ignored is None else ignored] = None
+        memory = in_numpy.index(check.given) if check.given in in_numpy else -1
+        found[place(check.given), low, high, low if ignored is None else ignored, memory] = None
     return tuple(number for look in found for number in look)

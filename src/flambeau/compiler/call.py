@@ -14,7 +14,7 @@ from ..core.autograd.engine import backward as tape_backward
 from ..core.context.tracing import structure
 from ..core.dispatch.checks import number_at
 from ..core.tape.nodes import AccumulateGrad
-from ..core.tensor.storage import PartsStorage, Storage, as_held
+from ..core.tensor.storage import HostStorage, PartsStorage, Storage, as_held
 from ..core.tensor.tensor import Tensor, blank, wrap
 from ..native import reading
 from .ahead import looks
@@ -28,9 +28,9 @@ from .templates import Built, OfRecipe
 
 # What the text names beside the objects of the program
 _NAMES = {
-    "ARITHMETIC": (ArithmeticError, ValueError, LookupError), "Built": Built, "Pack": Pack, "PackedStorage": PackedStorage,
-    "PartsStorage": PartsStorage, "Storage": Storage, "Tensor": Tensor, "Unevaluable": Unevaluable, "as_held": as_held,
-    "blank": blank, "copy": jax.numpy.array, "getrefcount": getrefcount, "look": look,
+    "ARITHMETIC": (ArithmeticError, ValueError, LookupError), "Built": Built, "HostStorage": HostStorage, "Pack": Pack,
+    "PackedStorage": PackedStorage, "PartsStorage": PartsStorage, "Storage": Storage, "Tensor": Tensor, "Unevaluable": Unevaluable,
+    "as_held": as_held, "blank": blank, "copy": jax.numpy.array, "getrefcount": getrefcount, "look": look,
     "new": object.__new__, "number_at": number_at, "wrap": wrap,
 }  # fmt: skip
 
@@ -90,6 +90,12 @@ class Call:
             hopeless = " or ".join(f"{flat} is None" for flat in flats)
             self.add(f"if {hopeless}:", f"    del {', '.join(flats)}",
                      "    return unpack()(tensors, given, call)")  # fmt: skip
+        for n in (
+            self._looked_at()
+        ):  # a batch comes in NumPy's memory, which is told faster than an array that is on its way from there
+            i, dense = self.plan.inputs[n]
+            whole = f" and tensors[{i}]._view is None" if dense else ""
+            self.add(f"made{n} = s.host if type(s := tensors[{i}]._storage) is HostStorage{whole} else None")
         values = [
             f"t._storage.value if (t := tensors[{i}])._view is None else t._array"
             if dense
@@ -135,7 +141,17 @@ class Call:
         looking = reading.functions.for_programs()
         assert looking is not None
         places = self.name([place(check.given) for check in checks])
-        self.add(f"if not {self.name(looking(looks(checks, place)))}(inputs):", f"    runs.refuse(inputs, {places})")
+        made = self._looked_at()
+        given = ", ".join(["inputs", *(f"made{n}" for n in made)])
+        self.add(
+            f"if not {self.name(looking(looks(checks, place, made)))}({given}):", f"    runs.refuse(inputs, {places})"
+        )
+        if made:
+            self.add(f"del {', '.join(f'made{n}' for n in made)}")
+
+    def _looked_at(self) -> list[int]:
+        """The arguments that are looked at ahead of the program."""
+        return sorted(n for n in self.plan.looked_at if n < len(self.plan.inputs))
 
     def _run(self) -> None:
         for tensor in self.plan.changes.unread:  # or a step would hold two gradients of each parameter

@@ -2,7 +2,8 @@
 
 The kernels are optional. Where the compiled library or oneDNN is missing, where `FLAMBEAU_NATIVE=0` is set, on other
 platforms and for other dtypes, operators use their XLA form. `serves` is the one place where that is decided.
-`FLAMBEAU_NATIVE=require` makes the import of flambeau an error where any of the kernels is missing.
+`FLAMBEAU_NATIVE=require` makes the import of flambeau an error where any of the kernels is missing. Of the instruction sets that they
+are compiled for they use the processor's best, or with `FLAMBEAU_NATIVE_ISA=avx2` (or `baseline`) no better one than that.
 
 A kernel comes through the door with a handler in a `.cc` of `native/` and its declaration (`kernel.py`). A symbol that the library
 lacks takes its own kernel away, with a warning, and no other.
@@ -32,6 +33,7 @@ __all__ = [
     "expected",
     "get_num_threads",
     "host_function",
+    "isa",
     "missing",
     "opened",
     "portable",
@@ -46,11 +48,13 @@ _expected: dict[str, bool] = {}  # the symbols of kernels that were declared, an
 _FUNCTIONS = (
     "flambeau_get_num_threads",
     "flambeau_has_bfloat16",
+    "flambeau_isa",
     "flambeau_onednn_version",
     "flambeau_set_num_threads",
 )
 _LIBRARY = "libflambeau_native.so"
 _ONEDNN = "libdnnl.so.3"
+ISAS = ("baseline", "avx2", "avx512")  # in the library's order
 
 _portable = jax.make_user_context(False)
 _loading = threading.Lock()
@@ -78,6 +82,9 @@ def _mode() -> str:
     mode = os.environ.get("FLAMBEAU_NATIVE") or "1"
     if mode not in ("0", "1", "require"):
         raise ValueError(f"FLAMBEAU_NATIVE is to be 0, 1 or require, but it is {mode!r}")
+    isa = os.environ.get("FLAMBEAU_NATIVE_ISA") or "avx512"
+    if isa not in ISAS:
+        raise ValueError(f"FLAMBEAU_NATIVE_ISA is to be {', '.join(ISAS[:-1])} or {ISAS[-1]}, but it is {isa!r}")
     return mode
 
 
@@ -113,6 +120,7 @@ def _load() -> _Door:
     if absent := [function for function in _FUNCTIONS if not hasattr(loaded, function)]:
         raise _Broken(f"{library.name} has no {', '.join(absent)}")
     loaded.flambeau_onednn_version.restype = ctypes.c_char_p
+    loaded.flambeau_isa()  # it reads the environment as it is now
     if _threads is not None:
         loaded.flambeau_set_num_threads(_threads)
     return _Door(loaded, fault=_connect(loaded, _expected))
@@ -214,6 +222,12 @@ def version() -> str | None:
     """oneDNN's version, or None where the compiled kernels are not available."""
     library = _library()
     return None if library is None else library.flambeau_onednn_version().decode()
+
+
+def isa() -> str | None:
+    """The instruction set that the compiled kernels use, of `ISAS`; None where there are no kernels."""
+    library = _library()
+    return None if library is None else ISAS[library.flambeau_isa()]
 
 
 def set_num_threads(threads: int) -> None:

@@ -80,7 +80,7 @@ def _kernels() -> str:
     if not native.available():
         return f"XLA's ({native.why_not()})"
     without = f", without {', '.join(native.missing())}" if native.missing() else ""
-    return f"oneDNN {native.version()}, up to {native.get_num_threads()} threads{without}"
+    return f"oneDNN {native.version()}, {native.isa()}, up to {native.get_num_threads()} threads{without}"
 
 
 def show_config() -> str:

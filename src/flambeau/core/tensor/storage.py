@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from jax._src.array import ArrayImpl
 
+from ...native import reading
 from ..array import devices, geometry
 from ..array.meta import MetaArray, is_meta
 from ..context.grad_mode import state
@@ -528,6 +529,8 @@ def address(storage: Storage) -> int:
     has the address may write there. It is kept for the storage's new values, so that its address stays if nobody else,
     such as the tape, holds the old ones.
     """
+    if storage.dtype.kind in "iu":  # a compiled call is not to take indices for what they were
+        reading.functions.know_addresses()
     if storage.volatile:
         return storage.host.ctypes.data
     if cut_over(storage) is not None:
