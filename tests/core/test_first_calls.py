@@ -11,6 +11,7 @@ from jax import lax
 import flambeau as fb
 from flambeau.core.array import executables, first_calls, programs
 from flambeau.core.array.by_numpy import Refused, Written
+from flambeau.native.moving import rows_at
 from flambeau.native.xla_options import QUICKLY, known
 
 PLACES = np.array([[2, 0], [-1, 7], [1, 1]])
@@ -48,6 +49,26 @@ TAKEN = {
         lax.dynamic_update_slice(x, y[:2, :3], (5, 9)),
     ),
     "remainders": lambda x, y: (jnp.arange(-9, 9) % 4, lax.rem(jnp.arange(-9, 9), jnp.int64(4)), jnp.arange(5) ** 2),
+    "put": lambda x, y: (
+        x.at[PLACES].set(y[:3, None]),
+        x.at[:, PLACES[:, 0]].set(y[:, :3], mode="drop"),
+        x.at[5].set(2.0),
+    ),
+    "put along": lambda x, y: jnp.put_along_axis(x, jnp.argmax(y, 1)[:, None], y[:, :1], 1, inplace=False),
+    "put, added": lambda x, y: (
+        jnp.zeros_like(x).at[PLACES].add(y[:3, None], mode="clip"),
+        x.at[jnp.array([1, 9, -1, 1]), jnp.array([2, 0, 3, 2])].add(y[0, :4]),
+        jnp.full(3, -0.0, x.dtype).at[jnp.array([2, 2, 0])].add(-0.0),
+        jnp.arange(5).at[PLACES].add(jnp.int64(-7)),
+    ),
+    "rows of a table": lambda x, y: rows_at(x, jnp.array([[2, 0], [-1, 7], [5, 5]])),
+    "split": lambda x, y: (*jnp.split(x, [3, 4], 1), *lax.split(y, (2, 4), 0)[:1]),
+    "sorted": lambda x, y: (
+        jnp.sort(PLACES, 1),
+        jnp.argsort(jnp.argmax(x, 1) % 3),
+        lax.sort((jnp.argmax(y, 1), x[:, 0]))[1],
+    ),
+    "gradient of rows": _adjoint(lambda x, y: rows_at(x, jnp.array([2, 2, 0, 5, 2, 1]))),
     "gradient of mul": _adjoint(lambda x, y: x * 1.5),
     "gradient of where": _adjoint(lambda x, y: jnp.where(x > y, x, y)),
     "gradient of a sum": lambda x, y: jax.vjp(lambda x: x.sum(1), x)[1](y[:, 0])[0],
@@ -65,6 +86,11 @@ REFUSED = {
     "exponential": lambda x, y: jnp.exp(x),
     "sums": lambda x, y: x.sum(),
     "products": lambda x, y: x @ y.T,
+    "a sum at one place": lambda x, y: jnp.zeros_like(x).at[jnp.array([1])].add(y[:1]),
+    "a sum of products": lambda x, y: x.at[jnp.array([1, 1])].add(y[:2] * y[2:4]),
+    "a product at places": lambda x, y: x.at[jnp.array([1, 1])].multiply(y[:2]),
+    "another function at places": lambda x, y: x.at[jnp.array([1, 2])].apply(jnp.sqrt),
+    "floats in order": lambda x, y: jnp.sort(x),
     "loops": lambda x, y: lax.fori_loop(0, 3, lambda i, x: -x, x),
 }
 
@@ -117,6 +143,7 @@ def test_left_to_xla(name):
         (lambda x, y: x - y, [np.inf, 1.0]),
         (lambda x, y: lax.abs(x) >= 0, [np.nan, 1.0]),  # XLA holds it to be true
         (lambda x, y: (x[None] - x[:, None]).max(0), [np.inf, 1.0]),  # nan, which XLA loses
+        (lambda x, y: x.at[jnp.array([0, 1])].add(y), [1e-32, 1.0]),  # a difference of such numbers may be subnormal
         (lambda x, y: lax.clamp(np.float32(np.nan), x, np.float32(1)), [1.0, 2.0]),
     ],
 )
@@ -136,6 +163,60 @@ def test_integers_that_overflow_are_left_to_xla_where_that_shows(function, dtype
     x = np.array([np.iinfo(dtype).max, 1], dtype)
     with pytest.raises(Refused):
         Written(jax.make_jaxpr(function)(x))([x])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sums_at_places_are_added_in_order(dtype):
+    rng = np.random.default_rng(5)
+    for rows, width, count in ((7, 3, 40), (30, 16, 65), (2, 1, 130), (50, 33, 8)):
+        x, y = rng.standard_normal((rows, width)).astype(dtype), rng.standard_normal((count, width)).astype(dtype)
+        places = rng.integers(-3, rows + 3, count)
+
+        def function(x, y, places):
+            return (
+                jnp.zeros_like(x).at[places].add(y, mode="drop"),
+                jnp.zeros_like(x).at[places].set(y, mode="clip"),
+                x[:, 0].at[places].add(y[:, 0]),
+            )
+
+        wanted = jax.jit(function)(x, y, places)
+        made = Written(jax.make_jaxpr(function)(x, y, places))([x, y, places])
+        assert list(map(_bits, made)) == list(map(_bits, wanted))
+
+
+@pytest.mark.skipif(not first_calls.SERVES, reason="this version of JAX is not known, or it is turned off")
+def test_a_function_of_many_shapes_is_numpys_for_longer(monkeypatch):
+    run, seen = programs.jit(lambda x: -x), []
+    answer = first_calls.FirstCalls.answer
+
+    def told(*given):
+        seen.append((made := answer(*given)) is not first_calls.XLAS)
+        return made
+
+    monkeypatch.setattr(first_calls.FirstCalls, "answer", told)
+    monkeypatch.setattr(executables, "store", lambda: None)
+    for size in (*range(200, 200 + first_calls._FEW), 300):
+        seen.clear()
+        for _ in range(9 if size in (200, 300) else 1):
+            assert run(jax.device_put(np.ones(size, np.float32))).tolist() == [-1.0] * size
+        if size == 200:
+            assert not seen[-1]  # eight calls, as ever
+    assert all(seen[1:])  # (the first of all is asked before there is a trace)
+
+
+@pytest.mark.skipif(not first_calls.SERVES, reason="this version of JAX is not known, or it is turned off")
+def test_views_of_a_new_shape_need_no_compilation(monkeypatch):
+    monkeypatch.setattr(executables, "store", lambda: None)
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(lambda name, *_, **__: compiled.append(name))
+    x = fb.arange(3.0 * 7 * 41).reshape(3, 7, 41).requires_grad_()
+    compiled.clear()
+    part = x.transpose(1, 2)[:, 1:, :2]
+    made, (gradient,) = part.numpy(force=True), fb.autograd.grad(part, x, fb.ones(3, 40, 2))
+    assert not any("backend_compile" in name for name in compiled)
+    whole = np.arange(3.0 * 7 * 41).reshape(3, 7, 41)
+    assert np.array_equal(made, whole.transpose(0, 2, 1)[:, 1:, :2])
+    assert gradient.sum() == 240 and gradient[:, :2, 1:].sum() == 240
 
 
 def test_results_share_no_memory():

@@ -16,7 +16,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal
 from jax.interpreters.partial_eval import dce_jaxpr
 
-from .numpy_rules import COMPUTED, MOVES, RULES, Refused, Step
+from .numpy_rules import COMPUTED, MOVES, RULES, SEVERAL, Refused, Step
 
 REAL = {"float32", "float64"}
 MOVED = COMPUTED | {"complex64", "complex128", "float16"}
@@ -25,9 +25,11 @@ _CALLS = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "custom_
 _SUMS = frozenset("add add_any sub neg reduce_sum cumsum".split())
 _PRODUCTS = frozenset("mul square integer_pow".split())
 _RINGS = frozenset("and or xor not reduce_and reduce_or copy copy_p stop_gradient select_n broadcast_in_dim reshape squeeze "
-                   "expand_dims transpose slice rev concatenate stack pad".split())  # fmt: skip
+                   "expand_dims transpose slice rev concatenate stack pad scatter scatter-add split".split())  # fmt: skip
 _OF_NAN = frozenset("eq ne lt le gt ge is_finite neg".split())  # the same for all of them
-_ROUNDING = frozenset("add add_any sub mul div square integer_pow sqrt".split())
+_ROUNDING = frozenset("add add_any sub mul div square integer_pow sqrt scatter-add".split())
+
+_SLOW = frozenset("sort scatter-add".split())  # what takes NumPy several times what it takes to compute with an element
 
 
 class Written:
@@ -181,18 +183,22 @@ class _Writer:
                     (v, _Value(g.place, g.rounded, narrowed=g.narrowed, gate=g.gate))
                     for v, g in zip(equation.outvars, given, strict=True)
                 )
+            elif name in SEVERAL:
+                for v, step in zip(equation.outvars, SEVERAL[name](equation), strict=True):
+                    values[v] = self._step(equation, given, v.aval, step)
+            elif name in RULES and len(equation.outvars) == 1:
+                (v,) = equation.outvars
+                values[v] = self._step(equation, given, v.aval, RULES[name](equation))
             else:
-                values[equation.outvars[0]] = self._step(equation, given)
+                raise Refused(name)
         return list(map(read, jaxpr.outvars))
 
-    def _step(self, equation: Any, given: list[_Value]) -> _Value:
+    def _step(self, equation: Any, given: list[_Value], out: Any, step: Step) -> _Value:
+        """One result of an operation, which `step` gives."""
         name, avals = equation.primitive.name, [a.aval for a in (*equation.invars, *equation.outvars)]
-        rule, moves = RULES.get(name), name in MOVES
-        if rule is None or len(equation.outvars) != 1:
-            raise Refused(name)
+        moves = name in MOVES
         if not {aval.dtype.name for aval in avals} <= (MOVED if moves else COMPUTED):
             raise Refused(name)
-        out = equation.outvars[0].aval
         rounds = name in _ROUNDING and out.dtype.kind == "f"
         if rounds:
             _refuse_chains(equation, given)
@@ -215,7 +221,8 @@ class _Writer:
         if rounds or (name == "convert_element_type" and out.dtype.name in REAL):
             self.rounded[made.place] = out.dtype
         self.elements += math.prod(out.shape)
-        step = rule(equation)
+        if name in _SLOW:
+            self.elements += 8 * max(math.prod(aval.shape) for aval in avals)
         if name == "broadcast_in_dim" and given[0].place in self.fixed:
             self.fixed[made.place] = step(self.fixed[given[0].place])
         self.steps.append((step, tuple(v.place for v in given), made.place))
@@ -257,8 +264,8 @@ def _refuse_chains(equation: Any, given: list[_Value]) -> None:
     """Raises Refused for an operation that XLA may join with others, or replace."""
     name = equation.primitive.name
     for atom, value in zip(equation.invars, given, strict=True):
-        # `x + 0` is x, also where that is -0
-        if value.rounded or (value.known and not (_is_literal(atom) and np.all(atom.val))):
+        # `x + 0` is x, also where that is -0, but not in a loop
+        if value.rounded or (name != "scatter-add" and value.known and not (_is_literal(atom) and np.all(atom.val))):
             raise Refused(f"{name} of what is rounded or known")
     if name == "mul" and any(value.gate for value in given):
         raise Refused("a choice")

@@ -442,7 +442,7 @@ def _kinds(arguments: Sequence[Any], fixed: tuple[Any, ...]) -> tuple[Any, ...] 
             kinds.append(value.aval)
         elif kind is np.ndarray:
             kinds.append((value.shape, value.dtype))
-        elif kind in _NUMBERS:
+        elif kind in _NUMBERS or value is None:  # None is no array of the program, but tells it from others
             kinds.append(kind)
         else:
             return None
@@ -468,6 +468,7 @@ def _front(
         kinds = None
         if first is not None and first_calls.SERVES and not kwargs:
             kinds = _kinds(dynamic, tuple([(type(a), a) for i, a in enumerate(args) if i in info.static_argnums]))
+            dynamic = [a for a in dynamic if a is not None]
         if kinds is not None and (results := first.answer(kinds, dynamic)) is not XLAS:  # type: ignore[union-attr]
             return results, None, _FORGET
         key = key_of(args, kwargs) if jax_core.trace_state_clean() else None

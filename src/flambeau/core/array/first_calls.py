@@ -27,6 +27,8 @@ BUDGET = (
 )
 _CALL, _ELEMENT = 0.25, 2e-6  # ms of a call, and of each of its elements
 _MOST = 256  # programs of one function of which this is known
+_FEW = 16  # programs of one function; if there are more, its shapes change at each call, and a shape may never come again
+_MORE = 8  # times the budget, then: a compilation takes as long as some thousand calls
 
 Key = tuple[Any, ...]
 
@@ -43,7 +45,7 @@ class _Program:
         self._results = [(aval, SingleDeviceSharding(device), [device]) for aval in jaxpr.out_avals]
         used = zip(jaxpr.in_avals, self.written.used, strict=True)
         self._memories = [_memory(aval.shape, aval.dtype) if is_used else None for aval, is_used in used]
-        self.left = BUDGET
+        self.left = 0.0  # see `FirstCalls`
         self.cost = _CALL + _ELEMENT * self.written.elements
 
     def __call__(self, arguments: Sequence[Any]) -> Any:
@@ -74,7 +76,7 @@ class _Told:
         if not all(isinstance(value, jax.Array) and value.dtype.name in MOVED for value in arguments):
             raise Refused("another kind of argument")
         self._memories = [_memory(value.shape, value.dtype) for value in arguments]
-        self.left = BUDGET
+        self.left = 0.0
         self.cost = _CALL  # whatever the size: XLA moves elements no quicker
 
     def __call__(self, arguments: Sequence[Any]) -> Any:
@@ -98,11 +100,12 @@ class _Told:
 class FirstCalls:
     """Those of one function, by the kinds of its arguments. `told` is a function of NumPy's arrays with the same results."""
 
-    __slots__ = ("_programs", "_told")
+    __slots__ = ("_count", "_programs", "_told")
 
     def __init__(self, told: Callable[..., Any] | None = None) -> None:
         self._programs: dict[Key, _Program | _Told | None] = {}
         self._told = told
+        self._count = 0  # of programs that there have been
 
     def forget(self) -> None:
         """Let go of everything: what comes is new."""
@@ -112,14 +115,20 @@ class FirstCalls:
         """A program that is nowhere yet is called for: whether it is one of those, and new."""
         if key in self._programs:
             return False
-        if len(self._programs) >= _MOST:
-            self.forget()
         try:
-            self._programs[key] = _Program(jaxpr, tree)
+            self._take(key, _Program(jaxpr, tree))
         except Refused:
-            self._programs[key] = None
+            self._take(key, None)
             return False
         return True
+
+    def _take(self, key: Key, program: _Program | _Told | None) -> None:
+        if len(self._programs) >= _MOST:
+            self.forget()
+        self._programs[key] = program
+        if program is not None:
+            self._count += 1
+            program.left = BUDGET * (_MORE if self._count > _FEW else 1)
 
     def answer(self, key: Key, arguments: Sequence[Any]) -> Any:
         """The results of a call, or XLA's if it has to compute them, from now on."""
@@ -140,10 +149,8 @@ class FirstCalls:
             results = program(arguments)
         except Refused:
             return XLAS
-        if len(self._programs) >= _MOST:
-            self.forget()
+        self._take(key, program)
         program.left -= program.cost
-        self._programs[key] = program
         return results
 
 

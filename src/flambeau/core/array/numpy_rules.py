@@ -21,6 +21,7 @@ class Refused(Exception):
 
 Rule = Callable[[Any], Step]
 RULES: dict[str, Rule] = {}
+SEVERAL: dict[str, Callable[[Any], list[Step]]] = {}  # of what has several results: a function for each of them
 MOVES: set[str] = set()
 
 
@@ -287,6 +288,124 @@ def _gather(equation: Any) -> Step:
         if fills and not good.all():
             made = np.where(good.reshape(batch + (1,) * len(within)), made, _missing(x.dtype, missing))
         return made.transpose(order)
+
+    return step
+
+
+@_rule("flambeau_rows", moves=True)
+def _rows(equation: Any) -> Step:
+    count = equation.invars[0].aval.shape[0]
+    if not count:
+        raise Refused("no rows")
+    return lambda x, where: x[np.clip(where, 0, count - 1)]
+
+
+def _split(equation: Any) -> list[Step]:
+    axis, ends = equation.params["axis"], np.cumsum(equation.params["sizes"])
+    before = (slice(None),) * axis
+
+    def part(first: Any, last: Any) -> Step:
+        return lambda x: x[(*before, slice(first, last))]
+
+    return [part(last - size, last) for size, last in zip(equation.params["sizes"], ends, strict=True)]
+
+
+def _sorted(equation: Any) -> list[Step]:
+    p, count = equation.params, len(equation.invars)
+    if _kind(equation) not in "iub" or p["num_keys"] != 1 or (count > 1 and not p["is_stable"]):
+        raise Refused("sort")
+    axis = p["dimension"]
+
+    def moved(i: int) -> Step:
+        if not i:
+            return lambda key, *others: np.sort(key, axis)
+        return lambda key, *others: np.take_along_axis(others[i - 1], np.argsort(key, axis, kind="stable"), axis)
+
+    return list(map(moved, range(count)))
+
+
+SEVERAL |= {"split": _split, "sort": _sorted}
+MOVES |= SEVERAL.keys()
+
+
+def _places(equation: Any) -> tuple[Step, Step]:
+    """What finds for a scatter's indices the elements (of the flat array) that it goes to, a row for each window, and which windows
+    are within; and what lays the updates out so."""
+    p, (x, where, updates) = equation.params, (v.aval for v in equation.invars)
+    numbers, clips = p["dimension_numbers"], "CLIP" in str(p["mode"])
+    if "ONE_HOT" in str(p["mode"]):
+        raise Refused("scatter")
+    batch, left_out = where.shape[:-1], {*numbers.inserted_window_dims, *numbers.operand_batching_dims}
+    within = [d for d in range(len(x.shape)) if d not in left_out]
+    sizes = [1] * len(x.shape)
+    for d, i in zip(within, numbers.update_window_dims, strict=True):
+        sizes[d] = updates.shape[i]
+    strides = [math.prod(x.shape[d + 1 :]) for d in range(len(x.shape))]
+    window = np.zeros((), np.int64)
+    for d in within:
+        window = window[..., None] + np.arange(sizes[d]) * strides[d]
+    along = np.indices(batch)
+    fixed = np.zeros(batch, np.int64)
+    for d, i in zip(numbers.operand_batching_dims, numbers.scatter_indices_batching_dims, strict=True):
+        fixed += along[i] * strides[d]
+    outer = [d for d in range(len(updates.shape)) if d not in numbers.update_window_dims]
+    order = (*outer, *numbers.update_window_dims)
+
+    def find(where: Any) -> tuple[Any, Any]:
+        first, good = fixed, np.ones(batch, bool)
+        for i, d in enumerate(numbers.scatter_dims_to_operand_dims):
+            start, most = where[..., i].astype(np.int64), x.shape[d] - sizes[d]
+            good = good & (start >= 0) & (start <= most)
+            first = first + np.clip(start, 0, max(most, 0)) * strides[d]
+        return first.reshape(-1, 1) + window.reshape(-1), None if clips or good.all() else good.reshape(-1)
+
+    return find, lambda given: given.transpose(order).reshape(math.prod(batch), -1)
+
+
+def _takes_the_update(equation: Any) -> bool:
+    """Whether a scatter puts the updates in the place of what is there, and not what another function makes of both."""
+    inner = equation.params["update_jaxpr"]
+    return inner is None or (not inner.eqns and list(inner.outvars) == [inner.invars[1]])
+
+
+@_rule("scatter", moves=True)
+def _put(equation: Any) -> Step:
+    if not _takes_the_update(equation):
+        raise Refused("scatter")
+    find, laid_out = _places(equation)
+
+    def step(x: Any, where: Any, updates: Any) -> Any:
+        made = np.array(x, order="C")
+        (places, good), given = find(where), laid_out(updates)
+        if good is not None:
+            places, given = places[good], given[good]
+        made.reshape(-1)[places.reshape(-1)] = given.reshape(-1)  # of several the last, as in XLA's loop
+        return made
+
+    return step
+
+
+@_rule("scatter-add")
+def _put_sums(equation: Any) -> Step:
+    """XLA adds the windows one after the other. A single one is no loop to it, so that it leaves out the addition to zero (and keeps -0)."""
+    find, laid_out = _places(equation)
+    dtype = equation.outvars[0].aval.dtype
+    if dtype.kind == "b" or (dtype.kind == "f" and math.prod(equation.invars[1].aval.shape[:-1]) < 2):
+        raise Refused("scatter-add")
+    # a sum of numbers that have all their digits above the smallest normal number is no subnormal one, nor is any on the way there
+    least = np.finfo(dtype).tiny * 2.0 ** (np.finfo(dtype).nmant + 1) if dtype.kind == "f" else 0
+
+    def step(x: Any, where: Any, updates: Any) -> Any:
+        made = np.array(x, order="C")
+        (places, good), given = find(where), laid_out(updates)
+        if good is not None:
+            places, given = places[good], given[good]
+        for numbers in (made, given) if least else ():
+            size = np.abs(numbers)
+            if ((size < least) & (size > 0)).any():
+                raise Refused("subnormal numbers")
+        np.add.at(made.reshape(-1), places.reshape(-1), given.reshape(-1))
+        return made
 
     return step
 
