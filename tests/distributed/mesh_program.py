@@ -445,7 +445,9 @@ def a_pipeline() -> None:
             assert not found.requires_grad
             assert fb.allclose(found, expected) and abs(sum(losses) / len(losses) - F.mse_loss(expected, y)) < 1e-12
         assert all(fb.allclose(p.grad, w) for p, w in zip(whole[RANK].parameters(), wanted, strict=True))
-    refused(ValueError, "must be the number of stages", lambda: PipelineStage(whole, 0, WORLD + 1, fb.device("cpu")))
+    cpu, more = fb.device("cpu"), PipelineStage(whole[RANK], RANK, WORLD + 1, fb.device("cpu"))
+    refused(ValueError, "cannot be larger than number of stages", lambda: PipelineStage(whole, 0, WORLD - 1, cpu))
+    refused(ValueError, "it wants one stage in each", lambda: ScheduleGPipe(more, 2))
 
 
 @check
