@@ -837,6 +837,7 @@ def whole_state_dicts() -> None:
     with fb.device("meta"):
         other = sharded(None, GPT().double())
     dsd.set_model_state_dict(other, weights, options=sent)
+    assert dsd.set_model_state_dict(other, {}).missing_keys == []  # nothing is loaded
     fresh = fb.optim.AdamW(other.parameters(), lr=1e-2)
     dsd.set_optimizer_state_dict(other, fresh, moments, options=sent)
     assert abs(steps(other, fresh, data[2:]) - wanted) < 1e-12

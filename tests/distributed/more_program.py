@@ -25,6 +25,7 @@ from flambeau.distributed.pipelining.microbatch import TensorChunkSpec, merge_ch
 from flambeau.distributed.pipelining.schedules import get_schedule_class
 from flambeau.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 from flambeau.distributed.tensor.debug import CommDebugMode
+from flambeau.distributed.tensor.experimental import _attention, context_parallel
 from flambeau.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, SequenceParallel, parallelize_module
 from flambeau.nn import functional as F
 from flambeau.processes import exchange, joint
@@ -493,6 +494,62 @@ def a_pipeline_of_several_stages_in_each_process() -> None:
     parts, named = split_args_kwargs_into_chunks((fb.arange(4), {"a": (fb.ones(2), "b")}), {"c": fb.zeros(2)}, 2)
     assert merge_chunks(parts, None)[0].tolist() == [0, 1, 2, 3] and parts[1][1]["a"][1] == "b" and len(named) == 2
     assert merge_chunks([fb.ones(1, 2), fb.zeros(1, 1)], TensorChunkSpec(1)).tolist() == [[1, 1, 0]]
+
+
+@check
+def attention_over_a_sequence_that_is_cut() -> None:
+    """Outputs and gradients are those of the whole sequence in one process, whichever way it is cut."""
+    mesh = init_device_mesh("cpu", (WORLD,))
+    fb.manual_seed(0)
+    x, y = fb.randn(2, 4 * WORLD, 8).double(), fb.randn(2, 4 * WORLD, 8).double()
+    inputs, targets, places = x.clone(), y.clone(), fb.arange(4 * WORLD)
+    layer = nn.Linear(8, 16).double()
+
+    def computed(x: Any, causal: bool) -> Any:
+        q, k, v = (part.unflatten(2, (-1, 2)).transpose(1, 2) for part in layer(x).split([8, 4, 4], 2))
+        return F.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True).transpose(1, 2).flatten(2)
+
+    for causal, balanced, compiled in (
+        (True, True, False),
+        (True, False, False),
+        (False, True, False),
+        (True, True, True),
+    ):
+        layer.zero_grad()
+        wanted = computed(x, causal)
+        F.mse_loss(wanted, y).backward()
+        gradients = [p.grad.clone() for p in layer.parameters()]
+        layer.zero_grad()
+        _attention._cp_options.enable_load_balance = balanced
+        run = fb.compile(computed) if compiled else computed
+        with context_parallel(mesh, buffers=[inputs, targets, places], buffer_seq_dims=[1, 1, 0]):
+            last = 4 * WORLD - 2 * RANK
+            ends = [2 * RANK, 2 * RANK + 1, last - 2, last - 1] if balanced else list(range(4 * RANK, 4 * RANK + 4))
+            assert places.tolist() == ends and inputs.shape == (2, 4, 8)
+            found = run(inputs, causal)
+            F.mse_loss(found, targets).backward()
+            assert fb.allclose(found, wanted[:, places])
+            (whole,) = _attention.context_parallel_unshard(mesh, [found], [1])
+        assert fb.allclose(whole, wanted) and fb.equal(inputs, x) and places.tolist() == list(range(4 * WORLD))
+        for parameter, gradient in zip(layer.parameters(), gradients, strict=True):
+            dist.all_reduce(parameter.grad, ReduceOp.AVG)
+            assert fb.allclose(parameter.grad, gradient)
+    with context_parallel(mesh, buffers=[inputs], buffer_seq_dims=[1], no_restore_buffers={inputs}):
+        pass
+    assert inputs.shape == (2, 4, 8)
+    for error, text, buffers in (
+        (ValueError, f"a sequence of {2 * WORLD + 1} can't be cut into {2 * WORLD}", [fb.ones(2 * WORLD + 1)]),
+        (ValueError, "none that requires grad", [nn.Parameter(fb.ones(4 * WORLD))]),
+        (ValueError, "the same number of elements", []),
+    ):
+        cut = context_parallel(mesh, buffers=buffers, buffer_seq_dims=[0])
+        refused(error, text, cut.__enter__)
+    with context_parallel(mesh):
+        q = fb.ones(1, 2, 4, 8)
+        mask = fb.ones(4, 4).bool()
+        refused(NotImplementedError, "neither attn_mask nor", lambda: F.scaled_dot_product_attention(q, q, q, mask))
+        refused(NotImplementedError, "this process's part alone", lambda: nn.MultiheadAttention(8, 2)(q[0], q[0], q[0]))
+    refused(NotImplementedError, "'allgather' and 'alltoall'", lambda: _attention.set_rotate_method("ring"))
 
 
 if __name__ == "__main__":
