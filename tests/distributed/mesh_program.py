@@ -445,7 +445,9 @@ def a_pipeline() -> None:
             assert not found.requires_grad
             assert fb.allclose(found, expected) and abs(sum(losses) / len(losses) - F.mse_loss(expected, y)) < 1e-12
         assert all(fb.allclose(p.grad, w) for p, w in zip(whole[RANK].parameters(), wanted, strict=True))
-    refused(ValueError, "must be the number of stages", lambda: PipelineStage(whole, 0, WORLD + 1, fb.device("cpu")))
+    cpu, more = fb.device("cpu"), PipelineStage(whole[RANK], RANK, WORLD + 1, fb.device("cpu"))
+    refused(ValueError, "cannot be larger than number of stages", lambda: PipelineStage(whole, 0, WORLD - 1, cpu))
+    refused(ValueError, "it wants one stage in each", lambda: ScheduleGPipe(more, 2))
 
 
 @check
@@ -835,6 +837,7 @@ def whole_state_dicts() -> None:
     with fb.device("meta"):
         other = sharded(None, GPT().double())
     dsd.set_model_state_dict(other, weights, options=sent)
+    assert dsd.set_model_state_dict(other, {}).missing_keys == []  # nothing is loaded
     fresh = fb.optim.AdamW(other.parameters(), lr=1e-2)
     dsd.set_optimizer_state_dict(other, fresh, moments, options=sent)
     assert abs(steps(other, fresh, data[2:]) - wanted) < 1e-12

@@ -20,9 +20,14 @@ from flambeau.distributed import ReduceOp, init_device_mesh
 from flambeau.distributed.algorithms.ddp_comm_hooks import default_hooks, powerSGD_hook
 from flambeau.distributed.fsdp import fully_shard
 from flambeau.distributed.optim import ZeroRedundancyOptimizer
+from flambeau.distributed.pipelining import PipelineStage, ScheduleInterleaved1F1B, ScheduleLoopedBFS
+from flambeau.distributed.pipelining.microbatch import TensorChunkSpec, merge_chunks, split_args_kwargs_into_chunks
+from flambeau.distributed.pipelining.schedules import get_schedule_class
 from flambeau.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 from flambeau.distributed.tensor.debug import CommDebugMode
+from flambeau.distributed.tensor.experimental import _attention, context_parallel
 from flambeau.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, SequenceParallel, parallelize_module
+from flambeau.nn import functional as F
 from flambeau.processes import exchange, joint
 
 
@@ -429,6 +434,122 @@ def a_monitored_barrier_names_who_does_something_else() -> None:
     assert "assuming it represents seconds" in str(said[0].message)
     for call in (dist.monitored_barrier, dist.new_group):
         refused(TypeError, "Expected timeout argument to be of type datetime.timedelta, got 5", lambda: call(timeout=5))  # noqa: B023
+
+
+@check
+def a_pipeline_of_several_stages_in_each_process() -> None:
+    """Three stages in each process have the losses and gradients of the whole model, in few micro-batches and in many."""
+    fb.manual_seed(0)
+    whole = nn.Sequential(*[nn.Sequential(nn.Linear(4, 4), nn.Tanh()) for _ in range(3 * WORLD)]).double()
+    x, y = fb.randn(4, 8 * WORLD).double(), fb.randn(4, 8 * WORLD).double()  # cut along the second dimension
+    expected = whole(x.T)
+    (2 * F.mse_loss(expected, y.T)).backward()
+    wanted = [p.grad.clone() for p in whole.parameters()]
+    own, cpu = range(RANK, 3 * WORLD, WORLD), fb.device("cpu")
+    last = RANK == WORLD - 1
+
+    class Turned(nn.Module):
+        def __init__(self, layer: Any, number: int):
+            super().__init__()
+            self.layer, self.number = layer, number
+
+        def forward(self, value: Any, sign: int = 1) -> Any:
+            assert sign == -1
+            return self.layer(value.T if self.number == 0 else value)
+
+    def stages() -> list[Any]:
+        return [PipelineStage(Turned(whole[i], i), i, 3 * WORLD, cpu) for i in own]
+
+    def loss(output: Any, target: Any, factor: Any) -> Any:
+        return F.mse_loss(output, target) * factor[0]
+
+    held: list[int] = []
+    for kind, n in ((ScheduleInterleaved1F1B, 2 * WORLD), (ScheduleLoopedBFS, 4), (ScheduleInterleaved1F1B, 1)):
+        whole.zero_grad()
+        cut = {"args_chunk_spec": TensorChunkSpec.from_tuple((1,))} if kind is ScheduleInterleaved1F1B else {}
+        schedule, losses = kind(stages(), n, loss_fn=loss, **cut), []
+        given = [x if cut else x.T.contiguous()] if RANK == 0 else []
+        if not cut:
+            schedule._stages[0].submod.number = -1
+        factor = {"factor": fb.full((n,), 2.0).double()} if last else None
+        for run in (schedule.step, schedule.eval):
+            found = run(*given, target=y.T if last else None, losses=losses, loss_kwargs=factor, sign=-1)
+        assert (found is not None) == last
+        if last:
+            assert fb.allclose(found, expected) and len(losses) == n
+            assert abs(sum(losses) / n - 2 * F.mse_loss(expected, y.T)) < 1e-12
+        for i in own:
+            assert all(fb.allclose(p.grad, wanted[2 * i + k]) for k, p in enumerate(whole[i].parameters()))
+        order = schedule._order()
+        held.append(max(sum({"F": 1, "B": -1}[what] for what, *_ in order[:k]) for k in range(len(order))))
+    # by turns fewer micro-batches are held than breadth first, where all are
+    assert held[0] == min(6 * WORLD, 2 * WORLD + 2 * (WORLD - 1 - RANK) + 1) and held[1:] == [12, 3]
+    refused(
+        ValueError, "multiple of the number of rounds (2)", lambda: ScheduleInterleaved1F1B(stages(), 2 * WORLD + 1)
+    )
+    refused(ValueError, f"process {RANK} of {WORLD} has the stages", lambda: ScheduleLoopedBFS(stages()[::-1], 2))
+    refused(TypeError, "a list of stages is wanted", lambda: ScheduleLoopedBFS(stages()[0], 2))
+    refused(NotImplementedError, "ScheduleZBVZeroBubble", lambda: get_schedule_class("zbvzerobubble")(stages(), 2))
+    assert get_schedule_class("interleaved1f1b") is ScheduleInterleaved1F1B
+    parts, named = split_args_kwargs_into_chunks((fb.arange(4), {"a": (fb.ones(2), "b")}), {"c": fb.zeros(2)}, 2)
+    assert merge_chunks(parts, None)[0].tolist() == [0, 1, 2, 3] and parts[1][1]["a"][1] == "b" and len(named) == 2
+    assert merge_chunks([fb.ones(1, 2), fb.zeros(1, 1)], TensorChunkSpec(1)).tolist() == [[1, 1, 0]]
+
+
+@check
+def attention_over_a_sequence_that_is_cut() -> None:
+    """Outputs and gradients are those of the whole sequence in one process, whichever way it is cut."""
+    mesh = init_device_mesh("cpu", (WORLD,))
+    fb.manual_seed(0)
+    x, y = fb.randn(2, 4 * WORLD, 8).double(), fb.randn(2, 4 * WORLD, 8).double()
+    inputs, targets, places = x.clone(), y.clone(), fb.arange(4 * WORLD)
+    layer = nn.Linear(8, 16).double()
+
+    def computed(x: Any, causal: bool) -> Any:
+        q, k, v = (part.unflatten(2, (-1, 2)).transpose(1, 2) for part in layer(x).split([8, 4, 4], 2))
+        return F.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True).transpose(1, 2).flatten(2)
+
+    for causal, balanced, compiled in (
+        (True, True, False),
+        (True, False, False),
+        (False, True, False),
+        (True, True, True),
+    ):
+        layer.zero_grad()
+        wanted = computed(x, causal)
+        F.mse_loss(wanted, y).backward()
+        gradients = [p.grad.clone() for p in layer.parameters()]
+        layer.zero_grad()
+        _attention._cp_options.enable_load_balance = balanced
+        run = fb.compile(computed) if compiled else computed
+        with context_parallel(mesh, buffers=[inputs, targets, places], buffer_seq_dims=[1, 1, 0]):
+            last = 4 * WORLD - 2 * RANK
+            ends = [2 * RANK, 2 * RANK + 1, last - 2, last - 1] if balanced else list(range(4 * RANK, 4 * RANK + 4))
+            assert places.tolist() == ends and inputs.shape == (2, 4, 8)
+            found = run(inputs, causal)
+            F.mse_loss(found, targets).backward()
+            assert fb.allclose(found, wanted[:, places])
+            (whole,) = _attention.context_parallel_unshard(mesh, [found], [1])
+        assert fb.allclose(whole, wanted) and fb.equal(inputs, x) and places.tolist() == list(range(4 * WORLD))
+        for parameter, gradient in zip(layer.parameters(), gradients, strict=True):
+            dist.all_reduce(parameter.grad, ReduceOp.AVG)
+            assert fb.allclose(parameter.grad, gradient)
+    with context_parallel(mesh, buffers=[inputs], buffer_seq_dims=[1], no_restore_buffers={inputs}):
+        pass
+    assert inputs.shape == (2, 4, 8)
+    for error, text, buffers in (
+        (ValueError, f"a sequence of {2 * WORLD + 1} can't be cut into {2 * WORLD}", [fb.ones(2 * WORLD + 1)]),
+        (ValueError, "none that requires grad", [nn.Parameter(fb.ones(4 * WORLD))]),
+        (ValueError, "the same number of elements", []),
+    ):
+        cut = context_parallel(mesh, buffers=buffers, buffer_seq_dims=[0])
+        refused(error, text, cut.__enter__)
+    with context_parallel(mesh):
+        q = fb.ones(1, 2, 4, 8)
+        mask = fb.ones(4, 4).bool()
+        refused(NotImplementedError, "neither attn_mask nor", lambda: F.scaled_dot_product_attention(q, q, q, mask))
+        refused(NotImplementedError, "this process's part alone", lambda: nn.MultiheadAttention(8, 2)(q[0], q[0], q[0]))
+    refused(NotImplementedError, "'allgather' and 'alltoall'", lambda: _attention.set_rotate_method("ring"))
 
 
 if __name__ == "__main__":

@@ -101,10 +101,13 @@ def send_object_list(
     if outside(group, "send_object_list"):
         return
     untraced("send_object_list")
-    _peer(chosen(group), dst, group_dst, "destination")
-    raw = _pickled(list(object_list))
-    send(from_host(np.array([raw.size], np.int64)), dst, group, _TAG, group_dst)
-    send(from_host(raw.copy()), dst, group, _TAG, group_dst)
+    _send_objects(object_list, chosen(group), _peer(chosen(group), dst, group_dst, "destination"), _TAG)
+
+
+def _send_objects(objects: list[Any], group: Any, member: int, tag: int) -> None:
+    raw = _pickled(list(objects))
+    send(from_host(np.array([raw.size], np.int64)), None, group, tag, member)
+    send(from_host(raw.copy()), None, group, tag, member)
 
 
 def recv_object_list(
@@ -117,12 +120,16 @@ def recv_object_list(
     if src is not None or group_src is not None:
         _peer(chosen(group), src, group_src, "source")
     untraced("recv_object_list")
-    size = from_host(np.zeros(1, np.int64))
-    sender = recv(size, src, group, _TAG, group_src)
-    raw = from_host(np.zeros(size.item(), np.uint8))
-    recv(raw, sender, group, _TAG)
-    object_list[:] = pickle.loads(np.asarray(raw._array).tobytes())
+    object_list[:], sender = _receive_objects(src, group, group_src, _TAG)
     return sender
+
+
+def _receive_objects(src: int | None, group: Any, group_src: int | None, tag: int) -> tuple[list[Any], int]:
+    size = from_host(np.zeros(1, np.int64))
+    sender = recv(size, src, group, tag, group_src)
+    raw = from_host(np.zeros(size.item(), np.uint8))
+    recv(raw, sender, group, tag)
+    return pickle.loads(np.asarray(raw._array).tobytes()), sender
 
 
 _TAG = -1  # messages of objects do not mix with those of tensors

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...core.context.grad_mode import no_grad
 from ...core.tensor.tensor import Tensor
+from ...nn.modules.module import _IncompatibleKeys
 from ...nn.parallel.distributed import DistributedDataParallel
 from ...ops.making.constants import empty, zeros_like
 from ...processes import groups
@@ -140,9 +141,11 @@ def set_model_state_dict(
 ) -> Any:
     """Load it: whole tensors are cut as the model's are. With `broadcast_from_rank0` all take the first process's.
 
-    What is on the meta device is replaced.
+    What is on the meta device is replaced. An empty dict loads nothing, and nothing is missing.
     """
     options, plain = options or StateDictOptions(), _plain(model)
+    if not model_state_dict and not options.broadcast_from_rank0:
+        return _IncompatibleKeys([], [])
     targets = model.state_dict()
     full = {plain(name): name for name in targets}
     given = {full.get(name, name): value for name, value in _from_first(model_state_dict, options).items()}

@@ -1,22 +1,27 @@
 """A model whose layers lie in several processes, one after the other: stages, and the order in which they work on micro-batches.
 
-`PipelineStage` with `ScheduleGPipe` or `Schedule1F1B`. What finds the stages of a model by itself (`pipeline`, `SplitPoint`), and
-schedules with several stages in a process, are refused by name.
+`PipelineStage` with `ScheduleGPipe` or `Schedule1F1B`, and with several stages in a process `ScheduleInterleaved1F1B` or
+`ScheduleLoopedBFS`. What finds the stages of a model by itself (`pipeline`, `SplitPoint`), and schedules that cut the backward pass into
+two halves, are refused by name.
 """
 
 import enum
 
 from .. import _later
-from .schedules import Schedule1F1B, ScheduleGPipe
+from .schedules import (
+    Schedule1F1B,
+    ScheduleDualPipeV,
+    ScheduleGPipe,
+    ScheduleInterleaved1F1B,
+    ScheduleInterleavedZeroBubble,
+    ScheduleLoopedBFS,
+    ScheduleZBVZeroBubble,
+)
 from .stage import PipelineStage
 
 for _name in ("build_stage", "pipe_split", "pipeline"):
     globals()[_name] = _later.function(_name, __name__)
-for _name in (
-    "Pipe", "ScheduleDualPipeV", "ScheduleInterleaved1F1B", "ScheduleInterleavedZeroBubble", "ScheduleLoopedBFS",
-    "ScheduleZBVZeroBubble",
-):  # fmt: skip
-    globals()[_name] = _later.kind(_name, __name__)
+Pipe = _later.kind("Pipe", __name__)
 
 
 class SplitPoint(enum.Enum):
@@ -26,4 +31,7 @@ class SplitPoint(enum.Enum):
     END = 2
 
 
-__all__ = ["PipelineStage", "Schedule1F1B", "ScheduleGPipe"]
+__all__ = [
+    "PipelineStage", "Schedule1F1B", "ScheduleDualPipeV", "ScheduleGPipe", "ScheduleInterleaved1F1B", "ScheduleInterleavedZeroBubble",
+    "ScheduleLoopedBFS", "ScheduleZBVZeroBubble",
+]  # fmt: skip

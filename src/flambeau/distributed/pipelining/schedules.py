@@ -7,30 +7,32 @@ from typing import Any
 
 from ...core.context.grad_mode import no_grad
 from ...core.tensor.tensor import Tensor
-from ...ops.shape.joining import cat
-from ...ops.shape.splitting import tensor_split
+from ...utils._pytree import tree_map
+from .. import _later
+from .microbatch import _pieces, merge_chunks, split_args_kwargs_into_chunks
 from .stage import PipelineStage
 
 
-class _Schedule:
-    """`step` on a batch, which is cut into `n_microbatches` along its first dimension. The loss of a step is the mean of the
-    micro-batches' losses, and so are the gradients (their sum without `scale_grads`)."""
+class _PipelineSchedule:
+    """`step` on a batch, which is cut into `n_microbatches` (along their first dimensions, where no spec says otherwise). The loss of
+    a step is the mean of the micro-batches' losses, and so are the gradients (their sum without `scale_grads`)."""
 
     def __init__(
-        self, stage: PipelineStage, n_microbatches: int, loss_fn: Callable[..., Tensor] | None = None, args_chunk_spec: Any = None,
-        kwargs_chunk_spec: Any = None, output_merge_spec: Any = None, scale_grads: bool = True,
+        self, stages: list[PipelineStage], n_microbatches: int, loss_fn: Callable[..., Tensor] | None, args_chunk_spec: Any,
+        kwargs_chunk_spec: Any, output_merge_spec: Any, scale_grads: bool,
     ):  # fmt: skip
-        if args_chunk_spec is not None or kwargs_chunk_spec is not None or output_merge_spec is not None:
-            raise NotImplementedError(
-                f"{type(self).__name__}: batches are cut and put together along the first dimension; leave args_chunk_spec, "
-                "kwargs_chunk_spec and output_merge_spec out"
-            )
         if n_microbatches < 1:
             raise ValueError(f"n_microbatches must be positive, got {n_microbatches}")
-        self._stage, self._n, self._loss_fn, self.scale_grads = stage, n_microbatches, loss_fn, scale_grads
+        self._stages, self._n, self._loss_fn, self.scale_grads = stages, n_microbatches, loss_fn, scale_grads
+        self._cuts, self._merging = (args_chunk_spec, kwargs_chunk_spec), output_merge_spec
         self._has_backward = loss_fn is not None
+        handed: dict[int, list[Any]] = {}
+        for stage in stages:
+            stage.handed = handed
 
-    def _order(self) -> list[tuple[str, int]]:
+    def _order(self) -> list[tuple[str, int, int]]:
+        """What is done: F or B, with which of the process's stages, on which micro-batch. Each stage takes micro-batches as they are
+        numbered, both ways, since messages of one stage come in the order in which they were sent."""
         raise NotImplementedError
 
     def step(
@@ -39,77 +41,198 @@ class _Schedule:
         target: Any = None,
         losses: list[Any] | None = None,
         return_outputs: bool = True,
+        loss_kwargs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> Any:
         """A step: the first stage's process gives the batch, the last one's the `target`, and gets the outputs (if
-        `return_outputs`) and, in `losses`, the micro-batches' losses."""
-        return self._run(args, kwargs, target, losses, return_outputs, self._has_backward)
+        `return_outputs`) and, in `losses`, the micro-batches' losses. `loss_kwargs` are cut as arguments are."""
+        return self._run(args, kwargs, target, losses, loss_kwargs, return_outputs, self._has_backward)
 
-    def eval(self, *args: Any, target: Any = None, losses: list[Any] | None = None, **kwargs: Any) -> Any:
+    def eval(
+        self,
+        *args: Any,
+        target: Any = None,
+        losses: list[Any] | None = None,
+        loss_kwargs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Any:
         """The outputs (and losses), without a backward pass."""
         with no_grad():
-            return self._run(args, kwargs, target, losses, True, False)
+            return self._run(args, kwargs, target, losses, loss_kwargs, True, False)
 
-    def _run(self, args: Any, kwargs: Any, target: Any, losses: Any, wanted: bool, backwards: bool) -> Any:
-        stage, n = self._stage, self._n
-        stage.begin()
-        stage.has_backward = backwards
-        batches = [_pieces(value, n) for value in args] if stage.is_first else []
-        named = {name: _pieces(value, n) for name, value in kwargs.items()}
-        targets = None if target is None else _pieces(target, n)
+    def _run(
+        self, args: Any, kwargs: Any, target: Any, losses: Any, loss_kwargs: Any, wanted: bool, backwards: bool
+    ) -> Any:
+        for stage in self._stages:
+            stage.begin()
+            stage.has_backward = backwards
+        has_first = any(stage.is_first for stage in self._stages)
+        given, named = split_args_kwargs_into_chunks(
+            args if has_first else (), kwargs, self._n, *self._cuts_of(has_first)
+        )
+        targets = None if target is None else _pieces(target, self._n)
+        told = split_args_kwargs_into_chunks((), loss_kwargs, self._n)[1]
         outputs: list[Any] = []
         found: list[Any] = []
-        for what, number in self._order():
+        for what, which, number in self._order():
+            stage = self._stages[which]
             if what == "B":
                 if backwards:
                     stage.backward(number, found[number] if stage.is_last and found else None)
                 continue
-            own = {name: pieces[number] for name, pieces in named.items()}
-            output = stage.forward(number, tuple(pieces[number] for pieces in batches), own)
+            output = stage.forward(number, given[number], named[number])
             if stage.is_last:
                 outputs.append(output)
                 if self._loss_fn is not None and targets is not None:
-                    found.append(self._loss_fn(output, targets[number]))
+                    found.append(self._loss_fn(output, targets[number], **told[number]))
         if losses is not None:
             losses[:] = found
         if backwards and self.scale_grads:
-            stage.scale_grads(n)
-        return _merged(outputs) if stage.is_last and wanted else None
+            for stage in self._stages:
+                stage.scale_grads(self._n)
+        return _detached(merge_chunks(outputs, self._merging)) if outputs and wanted else None
+
+    def _cuts_of(self, has_first: bool) -> tuple[Any, Any]:
+        return (self._cuts[0] if has_first else None), self._cuts[1]
 
 
-class ScheduleGPipe(_Schedule):
+class PipelineScheduleSingle(_PipelineSchedule):
+    """One stage in each process."""
+
+    def __init__(
+        self, stage: PipelineStage, n_microbatches: int, loss_fn: Callable[..., Tensor] | None = None, args_chunk_spec: Any = None,
+        kwargs_chunk_spec: Any = None, output_merge_spec: Any = None, scale_grads: bool = True,
+    ):  # fmt: skip
+        if stage.num_stages != stage.group_size:
+            raise ValueError(
+                f"{type(self).__name__}: {stage.num_stages} stages in {stage.group_size} processes; it wants one stage in each, and "
+                "ScheduleInterleaved1F1B or ScheduleLoopedBFS take several"
+            )
+        super().__init__(
+            [stage], n_microbatches, loss_fn, args_chunk_spec, kwargs_chunk_spec, output_merge_spec, scale_grads
+        )
+        self._stage = stage
+
+
+class ScheduleGPipe(PipelineScheduleSingle):
     """All micro-batches forwards, then all backwards (GPipe: Huang et al., 2019)."""
 
-    def _order(self) -> list[tuple[str, int]]:
-        return [("F", i) for i in range(self._n)] + [("B", i) for i in range(self._n)]
+    def _order(self) -> list[tuple[str, int, int]]:
+        return [("F", 0, i) for i in range(self._n)] + [("B", 0, i) for i in range(self._n)]
 
 
-class Schedule1F1B(_Schedule):
+class Schedule1F1B(PipelineScheduleSingle):
     """One forwards, one backwards, once the pipeline is full, so that a stage holds no more micro-batches than there are stages
     after it (PipeDream-Flush: Narayanan et al., 2021)."""
 
-    def _order(self) -> list[tuple[str, int]]:
-        ahead = min(self._n, self._stage.num_stages - self._stage.stage_index)
-        order = [("F", i) for i in range(ahead)]
-        for i in range(self._n):
-            order.append(("B", i))
-            if ahead + i < self._n:
-                order.append(("F", ahead + i))
-        return order
+    def _order(self) -> list[tuple[str, int, int]]:
+        ahead = self._stage.num_stages - self._stage.stage_index
+        forwards = [("F", 0, i) for i in range(self._n)]
+        return _in_turns(forwards, [("B", 0, i) for i in range(self._n)], ahead)
 
 
-def _pieces(value: Any, n: int) -> list[Any]:
-    """A tensor in n parts along its first dimension; what is no tensor, n times."""
-    if not isinstance(value, Tensor):
-        return [value] * n
-    if not value.ndim or value.shape[0] < n:
-        raise RuntimeError(
-            f"a batch of shape {list(value.shape)} can't be cut into {n} micro-batches along its first dimension"
+class PipelineScheduleMulti(_PipelineSchedule):
+    """Several stages in each process: of P processes the one numbered r has the stages r, r + P, r + 2 P and so on, which are given as a
+    list in this order."""
+
+    def __init__(
+        self, stages: list[PipelineStage], n_microbatches: int, loss_fn: Callable[..., Tensor] | None = None,
+        args_chunk_spec: Any = None, kwargs_chunk_spec: Any = None, output_merge_spec: Any = None,
+        use_full_backward: bool | None = None, scale_grads: bool = True, backward_requires_autograd: bool = True,
+    ):  # fmt: skip
+        if not isinstance(stages, (list, tuple)):
+            raise TypeError(f"{type(self).__name__}: a list of stages is wanted, got {type(stages).__name__}")
+        first = stages[0]
+        own = list(range(first.group_rank, first.num_stages, first.group_size))
+        if [stage.stage_index for stage in stages] != own or first.num_stages % first.group_size:
+            raise ValueError(
+                f"{type(self).__name__}: process {first.group_rank} of {first.group_size} has the stages {own} of {first.num_stages}, as many "
+                f"as the others, and not {[stage.stage_index for stage in stages]}"
+            )
+        super().__init__(
+            list(stages), n_microbatches, loss_fn, args_chunk_spec, kwargs_chunk_spec, output_merge_spec, scale_grads
         )
-    return list(tensor_split(value, n))
+        self.pp_group_size, self.rank, self.n_local_stages = first.group_size, first.group_rank, len(stages)
 
 
-def _merged(outputs: list[Any]) -> Any:
-    if isinstance(outputs[0], tuple):
-        return tuple(cat(column).detach() for column in zip(*outputs, strict=True))
-    return cat(outputs).detach()
+class ScheduleInterleaved1F1B(PipelineScheduleMulti):
+    """One forwards, one backwards, over several stages in each process: a round of micro-batches goes through a process's first stage,
+    then its next, so that the pipeline is full sooner (Narayanan et al., 2021). There are as many rounds as the processes are contained in
+    `n_microbatches`, at least one; ValueError if these can't be cut into so many."""
+
+    def __init__(
+        self, stages: list[PipelineStage], n_microbatches: int, loss_fn: Callable[..., Tensor] | None = None,
+        args_chunk_spec: Any = None, kwargs_chunk_spec: Any = None, output_merge_spec: Any = None, scale_grads: bool = True,
+        backward_requires_autograd: bool = True, defer_pp_recv: bool = False,
+    ):  # fmt: skip
+        super().__init__(
+            stages,
+            n_microbatches,
+            loss_fn,
+            args_chunk_spec,
+            kwargs_chunk_spec,
+            output_merge_spec,
+            scale_grads=scale_grads,
+        )
+        self.number_of_rounds = max(1, n_microbatches // self.pp_group_size)
+        self.microbatches_per_round = n_microbatches // self.number_of_rounds
+        if n_microbatches % self.number_of_rounds:
+            raise ValueError(
+                "Interleaved 1F1B requires the number of microbatches to be a multiple of the number of rounds "
+                f"({self.number_of_rounds}), but got {n_microbatches}."
+            )
+
+    def _order(self) -> list[tuple[str, int, int]]:
+        stages, each = range(self.n_local_stages), self.microbatches_per_round
+        turns = [(i, turn) for turn in range(self.number_of_rounds) for i in stages]
+        forwards = [("F", i, turn * each + k) for i, turn in turns for k in range(each)]
+        last = self.n_local_stages - 1
+        backwards = [("B", last - i, number) for _, i, number in forwards]
+        return _in_turns(forwards, backwards, last * each + 2 * (self.pp_group_size - 1 - self.rank) + 1)
+
+
+class ScheduleLoopedBFS(PipelineScheduleMulti):
+    """All micro-batches through a process's first stage, then all through its next, and backwards likewise (breadth-first: Lamy-Poirier,
+    2022)."""
+
+    def __init__(
+        self, stages: list[PipelineStage], n_microbatches: int, loss_fn: Callable[..., Tensor] | None = None,
+        output_merge_spec: Any = None, scale_grads: bool = True, backward_requires_autograd: bool = True,
+        defer_pp_recv: bool = False,
+    ):  # fmt: skip
+        super().__init__(stages, n_microbatches, loss_fn, output_merge_spec=output_merge_spec, scale_grads=scale_grads)
+
+    def _order(self) -> list[tuple[str, int, int]]:
+        stages, numbers = range(self.n_local_stages), range(self._n)
+        return [("F", i, k) for i in stages for k in numbers] + [("B", i, k) for i in reversed(stages) for k in numbers]
+
+
+ScheduleInterleavedZeroBubble: Any = _later.kind("ScheduleInterleavedZeroBubble", __name__, PipelineScheduleMulti)
+ScheduleZBVZeroBubble: Any = _later.kind("ScheduleZBVZeroBubble", __name__, PipelineScheduleMulti)
+ScheduleDualPipeV: Any = _later.kind("ScheduleDualPipeV", __name__, PipelineScheduleMulti)
+
+_NAMED = {
+    "1F1B": Schedule1F1B, "Interleaved1F1B": ScheduleInterleaved1F1B, "GPipe": ScheduleGPipe, "LoopedBFS": ScheduleLoopedBFS,
+    "InterleavedZeroBubble": ScheduleInterleavedZeroBubble, "PipelineScheduleSingle": PipelineScheduleSingle,
+    "PipelineScheduleMulti": PipelineScheduleMulti, "ZBVZeroBubble": ScheduleZBVZeroBubble, "DualPipeV": ScheduleDualPipeV,
+}  # fmt: skip
+
+
+def get_schedule_class(schedule_name: str) -> Any:
+    """The schedule of a name, in small or large letters. ValueError for another name."""
+    for name, found in _NAMED.items():
+        if name.lower() == schedule_name.lower():
+            return found
+    raise ValueError(f"Unknown schedule name '{schedule_name}'. The valid options are {list(_NAMED)}")
+
+
+def _in_turns(forwards: list[Any], backwards: list[Any], ahead: int) -> list[Any]:
+    """So many forwards, then one backwards and one forwards by turns."""
+    order = forwards[:ahead]
+    for i, one in enumerate(backwards):
+        order += [one, *forwards[ahead + i : ahead + i + 1]]
+    return order
+
+
+def _detached(value: Any) -> Any:
+    return tree_map(lambda leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, value)

@@ -10,35 +10,41 @@ from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
 from ...ops.making.constants import empty, zeros_like
 from ...processes.groups import chosen
-from ...processes.objects import recv_object_list, send_object_list
+from ...processes.objects import _receive_objects, _send_objects
 from ...processes.point_to_point import recv, send
 
 Description = list[tuple[tuple[int, ...], Any, bool]]
 
 
 class PipelineStage:
-    """A module that gets its input from the process before it and gives its output to the one after it.
+    """A module that gets its input from the stage before it and gives its output to the one after it.
 
-    Shapes and dtypes travel with the first micro-batch of each step, so that `input_args` and `output_args` are taken and not
-    needed. ValueError for a stage number that there is not, or for a group that is not one process for each stage.
+    Stage `i` lies in the group's process `i` modulo its size. Shapes and dtypes travel with the first micro-batch of each step, so that
+    `input_args`, `output_args` and what is told of their gradients are taken and not needed. ValueError for a stage number that there
+    is not, or for a group of more processes than stages.
     """
 
     def __init__(
         self, submodule: Module, stage_index: int, num_stages: int, device: Any, input_args: Any = None, output_args: Any = None,
-        group: Any = None, dw_builder: Any = None,
+        output_grads: Any = None, input_grads: Any = None, group: Any = None, dw_builder: Any = None, get_mesh: Any = None,
     ):  # fmt: skip
         if not 0 <= stage_index < num_stages:
             raise ValueError(f"Stage index {stage_index} is out of range of {num_stages}")
         if dw_builder is not None:
             raise NotImplementedError("PipelineStage(dw_builder=): a backward pass in two halves is not there")
+        if get_mesh is not None:
+            raise NotImplementedError(
+                "PipelineStage(get_mesh=): what goes between stages are plain tensors, no DTensors"
+            )
         self.submod, self.stage_index, self.num_stages, self.device = submodule, stage_index, num_stages, device
         self.group = chosen(group)
         self.group_rank, self.group_size = self.group.rank(), self.group.size()
-        if num_stages != self.group_size:
+        if num_stages < self.group_size:
             raise ValueError(
-                f"Pipeline group size {self.group_size} must be the number of stages {num_stages}: one stage in each process"
+                f"Pipeline group size {self.group_size} cannot be larger than number of stages {num_stages}"
             )
         self.has_backward = True
+        self.handed: dict[int, list[Any]] = {}
         self.begin()
 
     @property
@@ -77,30 +83,54 @@ class PipelineStage:
 
     def _received(self, number: int) -> tuple[Tensor, ...]:
         if self._taken is None:
-            told: list[Any] = [None]
-            recv_object_list(told, group=self.group, group_src=self.group_rank - 1)
-            self._taken = told[0]
+            (self._taken,) = self._get_objects(self.stage_index - 1, _tag(self.stage_index))
         return tuple(
-            self._receive(self.group_rank - 1, shape, dtype).requires_grad_(grad and self.has_backward)
+            self._get(self.stage_index - 1, _tag(self.stage_index), shape, dtype).requires_grad_(
+                grad and self.has_backward
+            )
             for shape, dtype, grad in self._taken or ()
         )
 
-    def _receive(self, source: int, shape: tuple[int, ...], dtype: Any) -> Any:
-        made = empty(shape, dtype=dtype, device=self.device)
-        recv(made, group=self.group, group_src=source)
-        return made
-
     def _send_on(self, outputs: tuple[Tensor, ...]) -> None:
         said = [(tuple(v.shape), v.dtype, v.requires_grad) for v in outputs]
+        tag = _tag(self.stage_index + 1)
         if self._given is None:
             self._given = said
-            send_object_list([said], group=self.group, group_dst=self.group_rank + 1)
+            self._put_objects([said], self.stage_index + 1, tag)
         elif self._given != said:
             raise RuntimeError(
                 f"[Stage {self.stage_index}] shape mismatch: micro-batches give {said} after {self._given}. All have to be of one size"
             )
         for value in outputs:
-            send(value.detach(), group=self.group, group_dst=self.group_rank + 1)  # type: ignore[attr-defined]
+            self._put(value.detach(), self.stage_index + 1, tag)
+
+    def _put(self, value: Any, stage: int, tag: int) -> None:
+        member = stage % self.group_size
+        if member == self.group_rank:
+            self.handed.setdefault(tag, []).append(value)
+        else:
+            send(value, group=self.group, group_dst=member, tag=tag)
+
+    def _get(self, stage: int, tag: int, shape: tuple[int, ...], dtype: Any) -> Any:
+        member = stage % self.group_size
+        if member == self.group_rank:
+            return self.handed[tag].pop(0)
+        made = empty(shape, dtype=dtype, device=self.device)
+        recv(made, group=self.group, group_src=member, tag=tag)
+        return made
+
+    def _put_objects(self, objects: list[Any], stage: int, tag: int) -> None:
+        member = stage % self.group_size
+        if member == self.group_rank:
+            self.handed.setdefault(tag, []).append(objects)
+        else:
+            _send_objects(objects, self.group, member, tag)
+
+    def _get_objects(self, stage: int, tag: int) -> list[Any]:
+        member = stage % self.group_size
+        if member == self.group_rank:
+            return self.handed[tag].pop(0)  # type: ignore[no-any-return]
+        return _receive_objects(None, self.group, member, tag)[0]
 
     def backward(self, number: int, loss: Tensor | None) -> None:
         """The gradients of a micro-batch: from its loss, or from the stage after this one, and on to the one before it."""
@@ -110,15 +140,22 @@ class PipelineStage:
                 backward([loss])
         else:
             wanted = [value for value in outputs if value.requires_grad]
-            backward(wanted, [self._receive(self.group_rank + 1, tuple(v.shape), v.dtype) for v in wanted])
+            tag = _tag(self.stage_index, back=True)
+            backward(wanted, [self._get(self.stage_index + 1, tag, tuple(v.shape), v.dtype) for v in wanted])
         if not self.is_first:
             for value in inputs:
                 if value.requires_grad:
                     grad = zeros_like(value) if value.grad is None else value.grad
-                    send(grad, group=self.group, group_dst=self.group_rank - 1)
+                    self._put(grad, self.stage_index - 1, _tag(self.stage_index - 1, back=True))
 
     def scale_grads(self, divisor: int) -> None:
         """Divide the gradients of the stage's parameters."""
         for parameter in self.submod.parameters():
             if parameter.grad is not None:
                 parameter.grad.div_(divisor)
+
+
+def _tag(stage: int, back: bool = False) -> int:
+    """What goes to a stage has a number of its own, and so has what comes back to it: several stages of two processes do not have to
+    agree on an order. Below those of scripts (from 0 on) and of objects (-1)."""
+    return -2 - 2 * stage - back

@@ -1,4 +1,4 @@
-"""Plain tensors beside those on a mesh, and functions of each process's parts; the rest is not there yet."""
+"""Plain tensors beside those on a mesh, functions of each process's parts, and attention over a sequence that is cut."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 from ....core.array import devices
 from ....core.tensor.tensor import Tensor
-from ... import _later
 from ...device_mesh import DeviceMesh
 from ..dtensor import DTensor, redistribute, to_local
+from ._attention import context_parallel
 
 __all__ = ["context_parallel", "implicit_replication", "local_map"]
 
@@ -73,6 +73,3 @@ def local_map(
         return made if several else made[0]
 
     return over_parts
-
-
-context_parallel: Any = _later.function("context_parallel", __name__)
