@@ -31,6 +31,7 @@ class Net(nn.Module):
 CASES = {
     "Shapes of a product": NET.format(features=100) + "\n\nnet = Net()\nnet(torch.zeros(4, 3, 8, 8))",
     "Channels": NET.format(features=288) + "\n\nnet = Net()\nnet(torch.zeros(4, 1, 8, 8))",
+    "Groups": "net = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(16, 16, 3, groups=16))\nnet(torch.zeros(1, 3, 8, 8))",
     "Missing and unexpected keys": NET.format(features=288)
     + """
 
@@ -46,9 +47,12 @@ loss.backward()""",
     "In-place on a leaf": "w = torch.ones(3, requires_grad=True)\nw += 1",
     "Backward twice": "x = torch.ones(3, requires_grad=True)\nloss = x.exp().sum()\nloss.backward()\nloss.backward()",
     "Dtypes that differ": "net = nn.Sequential(nn.Linear(2, 1))\nnet(torch.ones(1, 2, dtype=torch.float64))",
+    "Devices that differ": 'net = nn.Sequential(nn.Linear(2, 1, device="meta"))\nnet(torch.ones(1, 2))',
     "A target out of range": "loss = nn.CrossEntropyLoss()\nloss(torch.zeros(2, 3), torch.tensor([0, 3]))",
     "Not a scalar": "x = torch.ones(3, requires_grad=True)\n(x * 2).backward()",
 }
+
+VARIANTS = {"Groups", "Devices that differ"}  # of the one before
 
 
 def said(library: Any, code: str) -> str:
@@ -71,6 +75,8 @@ ENGLISH = {
     "Shapes of a product": "What is flattened has another number of features than the linear layer. Give `in_features` the number that the text "
     "names, or let `nn.LazyLinear` find it.",
     "Channels": "The picture is gray, of one channel, and the convolution wants three. Change `in_channels`, or read the picture in colour.",
+    "Groups": "The second convolution takes each channel apart, as a group of its own, but for 16 channels, and it is given 8. Change "
+    "`in_channels` and `groups` together, since one is divided by the other.",
     "Missing and unexpected keys": "The weights were saved from `nn.DataParallel`, which puts `module.` before each key. Strip it before loading.",
     "Size mismatch": "The file's last layer has another number of classes. To go on from its other layers, delete this layer's weights from the "
     "state dict and load with `strict=False`.",
@@ -79,6 +85,8 @@ ENGLISH = {
     "Backward twice": "The first `backward()` has freed the graph. Compute the loss anew; keep the graph (`retain_graph=True`) only where both "
     "passes are meant.",
     "Dtypes that differ": "NumPy's numbers are float64, a model's parameters float32: give the model `x.float()`.",
+    "Devices that differ": "Layer and input have to be on one device: `model.to(device)`, `x.to(device)`. Without a GPU `meta` shows it, "
+    "the device of tensors without values.",
     "A target out of range": "Classes count from 0 to their number less 1. Do the labels begin at 1, or has the last layer too few outputs?",
     "Not a scalar": "Only a single number goes back by itself: take `.sum()` or `.mean()` first, or give `gradient=`.",
 }
@@ -95,6 +103,10 @@ CHINESE = {
     "Channels": (
         "通道数不匹配",
         "输入是单通道（灰度）图像，而卷积层要三个通道。改 `in_channels`，或者把图像读成彩色。",
+    ),
+    "Groups": (
+        "分组数不匹配",
+        "第二个卷积逐通道计算（每个通道一组），按 16 个通道写的，输入却只有 8 个。`in_channels` 要能被 `groups` 整除，两者一起改。",
     ),
     "Missing and unexpected keys": (
         "键缺失或多余",
@@ -120,6 +132,10 @@ CHINESE = {
         "数据类型不一致",
         "NumPy 的小数默认是 float64，模型的参数是 float32。用 `x.float()` 转换输入。",
     ),
+    "Devices that differ": (
+        "设备不一致",
+        "层与输入必须在同一个设备上：`model.to(device)`、`x.to(device)`。没有 GPU 时用 `meta`（没有数值的设备）来演示。",
+    ),
     "A target out of range": (
         "标签超出范围",
         "类别号必须从 0 到「类别数减 1」。检查标签是否从 1 开始，或者最后一层的输出个数是否太少。",
@@ -131,13 +147,15 @@ CHINESE = {
 def pages() -> dict[Path, str]:
     """The pages, as they should be."""
     english, chinese = list(HEAD), list(CHINESE_HEAD)
-    for i, (title, code) in enumerate(CASES.items(), 1):
+    number = 0
+    for title, code in CASES.items():
+        number += title not in VARIANTS
         shown = [f"```py\n{textwrap.dedent(code).strip()}\n```"]
         for name, library in (("PyTorch", torch), ("flambeau", flambeau)):
             shown.append(f"{name}:\n\n```text\n{said(library, code).rstrip()}\n```")
-        english += [f"## {i}. {title}", ENGLISH[title], *shown]
         translated, why = CHINESE[title]
-        chinese += [f"## {i}. {translated}", why, *shown]
+        for page, name, text in ((english, title, ENGLISH[title]), (chinese, translated, why)):
+            page += [f"### {name}" if title in VARIANTS else f"## {number}. {name}", text, *shown]
     for page in (english, chinese):  # the texts of errors are folded by the reader's browser
         page.insert(2, '<div class="wrapped" markdown>')
         page.append("</div>")

@@ -53,7 +53,11 @@ def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, files: File
 
 
 def on_page_content(content: str, page: Any, config: MkDocsConfig, files: Files) -> str:
-    """Each cell of a table of sentences carries its column's heading: on a telephone its rows stand one below the other."""
+    """Each cell of a table of sentences carries its column's heading: on a telephone its rows stand one below the other.
+
+    An option (`--all`) is known as one, since a line would break behind its hyphens.
+    """
+    content = re.sub(r"<code>(?=-[^<>\s]{1,20}</code>)", '<code class="option">', content)
     return re.sub(r"<table>.*?</table>", lambda table: _headed(table[0]), content, flags=re.DOTALL)
 
 
@@ -94,6 +98,23 @@ _CHINESE = {
 }
 
 
+_TABS = {  # the tabs of Chinese pages lead to Chinese ones where there are any
+    "Start": ("开始", "zh/index.md"),
+    "Learn": ("学习", "zh/topics/building.md"),
+    "Use": ("使用", "zh/torch.md"),
+    "Speed": ("性能", "zh/benchmarks.md"),
+    "API": ("API（英文）", ""),
+    "Inside": ("内部（英文）", ""),
+}
+_TAB = re.compile(r'href="([^"]*)" class="md-tabs__link">\s*([^<]*?)\s*</a>')
+
+
+def _chinese_tab(link: re.Match[str], here: File) -> str:
+    name, target = _TABS.get(link[2], (link[2], ""))
+    address = _pages[target].url_relative_to(here) if target else link[1]
+    return f'href="{address}" class="md-tabs__link">{name}</a>'
+
+
 _EMPTY_SITEMAP = (
     '<?xml version="1.0" encoding="UTF-8"?>\n<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"></urlset>\n'
 )
@@ -110,6 +131,7 @@ def on_post_page(output: str, page: Any, config: MkDocsConfig) -> str:
     if here != english:
         for text, chinese in _CHINESE.items():
             output = output.replace(text, chinese)
+        output = _TAB.sub(lambda link: _chinese_tab(link, page.file), output)
     return output
 
 

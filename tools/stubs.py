@@ -66,6 +66,7 @@ import numpy as _np
 from flambeau.core.array.devices import device as _device
 from flambeau.core.array.dtypes import dtype as _dtype
 from flambeau.core.array.formats import layout as _layout
+from flambeau.core.array.formats import memory_format as _memory_format
 from flambeau.core.array.size import Size as _Size
 from flambeau.core.context.generator import Generator as _Generator
 """
@@ -75,6 +76,7 @@ NAMED = {
     "device": "_device | _b.str | _b.int | None",
     "requires_grad": "_b.bool",
     "pin_memory": "_b.bool",
+    "memory_format": "_memory_format | None",
     "ndarray": "_np.ndarray[_t.Any, _t.Any]",
 }
 # The operands of signs, of which a declaration says Any since it leaves the others to their own classes.
@@ -102,7 +104,7 @@ for _name in ("max", "min"):
 OVERLOADS["size"] = ("({self}) -> _Size: ...", "({self}, dim: _b.int) -> _b.int: ...")
 OVERLOADS["stride"] = ("({self}) -> _b.tuple[_b.int, ...]: ...", "({self}, dim: _b.int) -> _b.int: ...")
 OVERLOADS["to"] = tuple(
-    f"({{self}}, {first}non_blocking: _b.bool = False, copy: _b.bool = False, *, memory_format: _t.Any = None) -> _Tensor: ..."
+    f"({{self}}, {first}non_blocking: _b.bool = False, copy: _b.bool = False, *, memory_format: _memory_format | None = None) -> _Tensor: ..."
     for first in (
         "dtype: _dtype, ",
         "other: _Tensor, ",
@@ -111,8 +113,20 @@ OVERLOADS["to"] = tuple(
 )
 OVERLOADS["type"] = (
     "({self}) -> _b.str: ...",
-    "({self}, dtype: _t.Any, non_blocking: _b.bool = False) -> _Tensor: ...",
+    "({self}, dtype: _dtype | _b.str | _b.type[_t.Any], non_blocking: _b.bool = False) -> _Tensor: ...",
 )
+_KINDS = "dtype: _dtype | _b.type[_t.Any] | None = None, layout: _layout | None = None, "
+_KINDS += f"device: {NAMED['device']} = None, requires_grad: _b.bool = False, pin_memory: _b.bool = False"
+_REAL = "_t.SupportsFloat | _t.SupportsIndex"
+OVERLOADS["arange"] = tuple(
+    f"({first}, *, out: _Tensor | None = None, {_KINDS}) -> _Tensor: ..."
+    for first in (f"end: {_REAL}", f"start: {_REAL}, end: {_REAL}, step: {_REAL} = ...")
+)
+for _name, _out in (("scatter", ", out: _Tensor | None = None"), ("scatter_", "")):
+    OVERLOADS[_name] = tuple(
+        f"({{self}}, dim: _b.int, index: _Tensor, {value}: _Tensor | _b.complex, {star}reduce: _b.str | None = None{_out}) -> _Tensor: ..."
+        for value, star in (("src", "*, "), ("*, value", ""))
+    )
 
 
 # Their declarations say Any, as flags such as `return_indices` decide; these are a Tensor unless one of them is set.

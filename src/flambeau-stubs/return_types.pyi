@@ -7,6 +7,7 @@ import numpy as _np
 from flambeau.core.array.devices import device as _device
 from flambeau.core.array.dtypes import dtype as _dtype
 from flambeau.core.array.formats import layout as _layout
+from flambeau.core.array.formats import memory_format as _memory_format
 from flambeau.core.array.size import Size as _Size
 from flambeau.core.context.generator import Generator as _Generator
 

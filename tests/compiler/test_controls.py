@@ -116,7 +116,7 @@ def test_stance_force_eager() -> None:
 
     compiled, x = fb.compile(f), fb.ones(1)
     compiled(x)
-    with fb.compiler.set_stance("force_eager"):
+    with fb.compiler.set_stance(stance="force_eager"):
         assert executions(f, lambda: compiled(x)) == 1
     assert executions(f, lambda: compiled(x)) == 0
     fb.compiler.set_stance("force_eager")

@@ -256,6 +256,9 @@ def test_capsules_both_ways():
 
     assert from_dlpack(to_dlpack(fb.arange(3))).tolist() == [0, 1, 2]
     assert fb.from_dlpack(fb.to_dlpack(fb.ones(2))).tolist() == [1, 1]
+    assert fb.from_dlpack(np.ones(2), device="cpu", copy=True).tolist() == [1, 1]
+    with pytest.raises(NotImplementedError, match="from_numpy shares"):
+        fb.from_dlpack(np.ones(2), copy=False)
 
 
 def test_modules_of_switches_can_be_imported():

@@ -148,6 +148,10 @@ READ = {
         ("graph-kept", 6)
     ],
     "for x in d:\n opt.zero_grad()\n loss.backward()\n loss = loss.item()\n a.append(loss)\n": [],
+    "for x in d:\n opt.zero_grad()\n loss.backward()\n a += loss * x.size(0)\n": [("graph-kept", 4)],
+    "for x in d:\n opt.zero_grad()\n loss.backward()\n a += len(x) * loss\n": [("graph-kept", 4)],
+    "for x in d:\n opt.zero_grad()\n loss.backward()\n a += loss.item() * len(x)\n": [],
+    "for x in d:\n opt.zero_grad()\n total = one.sum()\n total += one * w\n total.backward()\n": [],
     "for x in d:\n p.grad = None\n loss.backward()\n opt.step()\n": [],
 }
 

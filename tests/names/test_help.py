@@ -215,3 +215,26 @@ def test_a_text_that_is_completed_when_it_is_read() -> None:
     assert "Shapes:" in pydoc.render_doc(flambeau.add) and "Shapes:" in pydoc.render_doc(nn.Linear)
     code = "import sys, flambeau; assert not [n for n in sys.modules if n.endswith(('dispatch.families', 'dispatch.glossary'))]"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+ROWS = {  # losses that give one number for each row: what they take
+    "MultiMarginLoss": lambda x: (x, flambeau.tensor([0, 1, 2])),
+    "MultiLabelMarginLoss": lambda x: (x, flambeau.zeros(3, 4, dtype=flambeau.int64)),
+    "MultiLabelSoftMarginLoss": lambda x: (x, x),
+    "CosineEmbeddingLoss": lambda x: (x, x, flambeau.ones(3)),
+    "TripletMarginLoss": lambda x: (x, x, x),
+    "TripletMarginWithDistanceLoss": lambda x: (x, x, x),
+}
+
+
+def test_the_shape_of_a_loss_is_told_as_it_is() -> None:
+    """Those that give as many numbers as elements say so, and those that give one for each row."""
+    x = flambeau.rand(3, 4)
+    for name, takes in ROWS.items():
+        assert getattr(nn, name)(reduction="none")(*takes(x)).shape == (3,), name
+        assert "has their shape" not in inspect.getdoc(getattr(nn, name)), name
+    same = [n for n in dir(nn) if "has their shape" in (inspect.getdoc(getattr(nn, n)) or "")]
+    more = {"GaussianNLLLoss": [flambeau.ones(3, 4)], "MarginRankingLoss": [flambeau.ones(3, 4)]}
+    for name in same:
+        assert getattr(nn, name)(reduction="none")(x, x, *more.get(name, ())).shape == (3, 4), name
+    assert len(same) >= 12

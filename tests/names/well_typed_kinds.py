@@ -463,3 +463,18 @@ def spread(rank: int, x: Tensor) -> None:
     halves = flambeau.utils.data.random_split(range(10), [5, 5])
     len(flambeau.utils.data.DataLoader(halves[0]).dataset)
     flambeau.utils.checkpoint.checkpoint(nn.Linear(2, 2), x, use_reentrant=False)
+
+
+def of_forms(x: Tensor, count: np.int64) -> list[Tensor]:
+    """What has several forms: ranges, types, values that are scattered."""
+    ranges = [
+        flambeau.arange(5),
+        flambeau.arange(1, 5, 0.5),
+        flambeau.arange(start=0, end=4),
+        flambeau.arange(count),
+        flambeau.arange(x[0]),
+    ]
+    types = [x.type(flambeau.float64), x.type("torch.DoubleTensor"), x.type(flambeau.DoubleTensor)]
+    laid = [x.contiguous(memory_format=flambeau.channels_last), x.float(memory_format=flambeau.preserve_format)]
+    put = [x.scatter(0, x, 1.0), x.scatter_(0, x, value=1), x.scatter(0, x, src=x, reduce="add")]
+    return [*ranges, *types, *laid, *put, nn.init.normal_(x, mean=0.0, std=0.02), nn.init.trunc_normal_(x, std=0.02)]

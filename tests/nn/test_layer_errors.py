@@ -507,7 +507,53 @@ def prelu_width(t):
     return t.nn.PReLU(8)(t.ones(2, 4, 3))
 
 
+@program
+def depthwise_seq(t):
+    return t.nn.Sequential(t.nn.Conv2d(3, 8, 1), t.nn.Conv2d(16, 16, 3, groups=16))(t.ones(1, 3, 8, 8))
+
+
+@program
+def groups_input(t):
+    return t.nn.Conv2d(4, 8, 3, groups=4)(t.ones(1, 6, 8, 8))
+
+
+@program
+def meta_layer(t):
+    return t.nn.Sequential(t.nn.Linear(3, 1, device="meta"))(t.ones(2, 3))
+
+
+@program
+def meta_input(t):
+    return t.nn.Sequential(t.nn.Linear(3, 1))(t.ones(2, 3, device="meta"))
+
+
+@program
+def bag_index(t):
+    return t.nn.EmbeddingBag(10, 3)(t.tensor([[1, 2, 10]]))
+
+
+@program
+def ce_int32(t):
+    return t.nn.CrossEntropyLoss()(t.zeros(2, 3), t.tensor([0, 1], dtype=t.int32))
+
+
+@program
+def view_flat(t):
+    class Net(t.nn.Module):
+        def forward(self, x):
+            return x.view(-1, 100)
+
+    return t.nn.Sequential(Net())(t.ones(2, 4, 6, 6))
+
+
 ADVICE = {
+    "depthwise_seq": "in_channels and groups should be 8",
+    "groups_input": "in_channels should be 6, and groups a divisor of it and of out_channels, which 4 is not",
+    "meta_layer": "model.to_empty(device='cpu')",
+    "meta_input": "the input is on meta, the layer's parameters are on cpu: x.to('cpu'), or model.to('meta')",
+    "bag_index": "Index 2 of input takes value 10 which is not in the valid range [0, 10)",
+    "ce_int32": "these are torch.int32: target.long()",
+    "view_flat": "144 in place of 100 keeps the batch of 2",
     "cnn_flat": "in_features should be 1152",
     "cnn_channels": "in_channels should be 3",
     "cnn_noc": "x.unsqueeze(1) makes one",
@@ -627,3 +673,14 @@ def test_a_compiled_step_says_the_same():
         with pytest.raises(RuntimeError) as caught:
             fb.compile(lambda x: model(x))(fb.ones(4, 1, 28, 28))
     assert str(caught.value) == str(eager)
+
+
+def test_a_compiled_part_is_not_taken_for_one_of_its_layers():
+    nn = fb.nn
+    model = nn.Sequential(nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2)), nn.Flatten(), nn.Linear(9, 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(RuntimeError) as caught:
+            fb.compile(model)(fb.ones(2, 1, 8, 8))
+    way = caught.value.__notes__[-1].splitlines()
+    assert [" ".join(line.split()) for line in way[2:4]] == ["compiled: 0.0, ... [2, 4, 3, 3]", "view [2, 36]"]

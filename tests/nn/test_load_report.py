@@ -229,6 +229,46 @@ def test_the_cure(name):
     assert last.startswith("\tCure: ") and CURES[name] in last
 
 
+MADE = {  # what is there, what is here, what is told
+    lambda t: t.nn.Sequential(t.nn.Linear(4, 3)): (
+        lambda t: t.nn.Sequential(t.nn.Linear(4, 10)),
+        "0 (Linear) was made with out_features=3 (here 10)",
+    ),
+    lambda t: t.nn.LSTM(4, 16): (
+        lambda t: t.nn.LSTM(6, 8),
+        "LSTM was made with input_size=4 (here 6), hidden_size=16 (here 8)",
+    ),
+    lambda t: t.nn.ConvTranspose2d(3, 6, 3, groups=3): (
+        lambda t: t.nn.ConvTranspose2d(3, 12, 2, groups=3),
+        "ConvTranspose2d was made with out_channels=6 (here 12), kernel_size=(3, 3) (here (2, 2))",
+    ),
+    lambda t: t.nn.BatchNorm2d(4): (lambda t: t.nn.BatchNorm2d(8), "BatchNorm2d was made with num_features=4 (here 8)"),
+    lambda t: t.nn.Embedding(7, 4): (
+        lambda t: t.nn.Embedding(9, 4),
+        "Embedding was made with num_embeddings=7 (here 9)",
+    ),
+    lambda t: t.nn.LayerNorm((2, 4)): (
+        lambda t: t.nn.LayerNorm(8),
+        "LayerNorm was made with normalized_shape=(2, 4) (here (8,))",
+    ),
+}
+
+
+@pytest.mark.parametrize(("there", "here", "told"), [(there, *rest) for there, rest in MADE.items()])
+def test_how_the_layers_of_a_file_were_made(there, here, told):
+    agree(lambda t: here(t).load_state_dict(there(t).state_dict()), words=None)
+    with pytest.raises(RuntimeError) as caught:
+        here(fb).load_state_dict(there(fb).state_dict())
+    assert f"\t{told}" in caught.value.__notes__[-1].splitlines()
+
+
+def test_what_is_no_state_dict_is_told_how_to_become_one():
+    for given, cure in (("net.pth", "torch.load('net.pth')"), (net(fb), "other.state_dict()")):
+        with pytest.raises(TypeError, match="Expected state_dict to be dict-like") as caught:
+            net(fb).load_state_dict(given)
+        assert cure in caught.value.__notes__[0]
+
+
 def test_the_cure_works():
     state = {f"module.{k}": v + 1 for k, v in net(fb).state_dict().items()}
     report = net(fb).load_state_dict({k.removeprefix("module."): v for k, v in state.items()})

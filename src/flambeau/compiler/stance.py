@@ -32,6 +32,7 @@ class _Limits:
 
 
 stance: _Stance = _Stance()
+_now = stance  # where an argument has that name
 limits: _Limits = _Limits()
 
 
@@ -40,14 +41,14 @@ class set_stance:
     "eager_on_recompile" uses the programs that there are, "fail_on_recompile" raises RuntimeError where there is none.
     """
 
-    def __init__(self, name: str, *, skip_guard_eval_unsafe: bool = False, force_backend: Any = None):
-        if name not in STANCES:
-            raise RuntimeError(f"invalid torch.compile stance '{name}': it is one of {', '.join(STANCES)}")
+    def __init__(self, stance: str = "default", *, skip_guard_eval_unsafe: bool = False, force_backend: Any = None):
+        if stance not in STANCES:
+            raise RuntimeError(f"invalid torch.compile stance '{stance}': it is one of {', '.join(STANCES)}")
         if skip_guard_eval_unsafe or force_backend is not None:
             raise NotImplementedError("set_stance: skip_guard_eval_unsafe and force_backend have no meaning here")
-        self.name = name
-        self.before: str = stance.value
-        stance.value = name
+        self.name = stance
+        self.before: str = _now.value
+        _now.value = stance
 
     def __enter__(self) -> None:
         stance.value = self.name

@@ -160,7 +160,9 @@ def _hoards(tree: ast.Module, file: str) -> list[Finding]:
 
 
 def _single(value: ast.expr) -> ast.expr:
-    """What a list of one element holds, or the expression itself."""
+    """What a list of one element holds, or the expression itself; of a product (`loss * len(x)`) the name in it."""
+    if isinstance(value, ast.BinOp) and isinstance(value.op, (ast.Mult, ast.Div)):
+        return next((side for side in (value.left, value.right) if isinstance(side, ast.Name)), value)
     return value.elts[0] if isinstance(value, ast.List) and len(value.elts) == 1 else value
 
 

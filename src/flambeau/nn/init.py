@@ -11,7 +11,7 @@ import inspect
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, cast
 
 import numpy as np
 
@@ -114,7 +114,10 @@ def _need_dimensions(tensor: Tensor, text: str, low: int, high: int) -> tuple[in
     return shape
 
 
-def _public(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+_Given = ParamSpec("_Given")
+
+
+def _public(function: Callable[_Given, Tensor]) -> Callable[_Given, Tensor]:
     """A form for users that asks the tensor's class first; it is told of everything by keyword."""
 
     @functools.wraps(function)
@@ -128,7 +131,7 @@ def _public(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     overrides.face_of(function, asking)
     overrides.name_public(asking, f"torch.nn.init.{function.__name__}")
-    return asking
+    return cast("Callable[_Given, Tensor]", asking)
 
 
 # --- drawn values ----------------------------------------------------------------------------------------------------
@@ -337,12 +340,12 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
 # --- deprecated names ------------------------------------------------------------------------------------------------
 
 
-def _deprecated(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _deprecated(function: Callable[_Given, Tensor]) -> Callable[_Given, Tensor]:
     new = function.__name__
     old = new[:-1]
 
     @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Tensor:
+    def call(*args: _Given.args, **kwargs: _Given.kwargs) -> Tensor:
         warnings.warn(f"`nn.init.{old}` is now deprecated in favor of `nn.init.{new}`.", FutureWarning, stacklevel=2)
         return function(*args, **kwargs)
 
@@ -351,17 +354,17 @@ def _deprecated(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return call
 
 
-uniform: Callable[..., Tensor] = _deprecated(uniform_)
-normal: Callable[..., Tensor] = _deprecated(normal_)
-constant: Callable[..., Tensor] = _deprecated(constant_)
-eye: Callable[..., Tensor] = _deprecated(eye_)
-dirac: Callable[..., Tensor] = _deprecated(dirac_)
-xavier_uniform: Callable[..., Tensor] = _deprecated(xavier_uniform_)
-xavier_normal: Callable[..., Tensor] = _deprecated(xavier_normal_)
-kaiming_uniform: Callable[..., Tensor] = _deprecated(kaiming_uniform_)
-kaiming_normal: Callable[..., Tensor] = _deprecated(kaiming_normal_)
-orthogonal: Callable[..., Tensor] = _deprecated(orthogonal_)
-sparse: Callable[..., Tensor] = _deprecated(sparse_)
+uniform = _deprecated(uniform_)
+normal = _deprecated(normal_)
+constant = _deprecated(constant_)
+eye = _deprecated(eye_)
+dirac = _deprecated(dirac_)
+xavier_uniform = _deprecated(xavier_uniform_)
+xavier_normal = _deprecated(xavier_normal_)
+kaiming_uniform = _deprecated(kaiming_uniform_)
+kaiming_normal = _deprecated(kaiming_normal_)
+orthogonal = _deprecated(orthogonal_)
+sparse = _deprecated(sparse_)
 
 _explain_functions([globals()[name] for name in __all__], "torch.nn.init")
 

@@ -205,7 +205,8 @@ def _without_graph(i: int, root: Any) -> RuntimeError:
     error = RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
     error.add_note(
         f"(Its shape is {list(root.shape)}. It was computed under no_grad(), or from tensors none of which requires grad: .item(), "
-        ".detach(), .numpy() and torch.tensor(...) on the way cut a loss off from its parameters.)"
+        ".detach(), .numpy(), torch.tensor(...), argmax and comparisons on the way cut a loss off from its parameters; frozen ones, with "
+        "requires_grad=False, have none.)"
     )
     return error
 

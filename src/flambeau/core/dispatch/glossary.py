@@ -54,6 +54,7 @@ check_invariants: look whether indices and sizes fit together.
 col_indices: the column of each element.
 col_offsets: the sums of the packed weight's rows.
 contraction_dim: the dimensions that are summed over.
+copy: give a tensor of its own.
 count: how many.
 count_include_pad: count the zeros of the padding as values.
 crow_indices: where each row's elements begin, and their number at the end.

@@ -6,6 +6,7 @@ It says nothing of values: they are not at hand where a compiled function finds 
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from ...core.tensor.tensor import Tensor
@@ -26,6 +27,17 @@ def advice(module: Any, args: tuple[Any, ...], text: str) -> str:
         if setting in module.__dict__ and (found := look(module, first, text)):
             return found
     return _dtype(module, first, text)
+
+
+def of_a_view(text: str, args: tuple[Any, ...]) -> str:
+    """What a shape should be that a user's `forward` asked for, if the batch is what it wanted to keep."""
+    found = re.fullmatch(r"shape '\[-1, (\d+)\]' is invalid for input of size (\d+)", text)
+    if found is None or not args or not isinstance(args[0], Tensor) or not args[0].ndim:
+        return ""
+    wrong, size, batch = found[1], int(found[2]), args[0].shape[0]
+    if not batch or size % batch:
+        return ""
+    return f"{size // batch} in place of {wrong} keeps the batch of {batch}; x.flatten(1) finds it by itself"
 
 
 def _no_tensor(value: Any) -> str:
@@ -64,6 +76,10 @@ def _channels(module: Any, x: Any, text: str) -> str:
         return f"the input's channels are in its last dimension: x.movedim(-1, {x.ndim - spatial - 1}) puts them first"
     if module.in_channels == 1 and x.ndim == spatial + 1:
         return "the input has no dimension for its one channel: x.unsqueeze(1) makes one"
+    if channels % module.groups:
+        if module.groups == module.in_channels and module.out_channels % channels == 0:  # depthwise
+            return f"in_channels and groups should be {channels}"
+        return f"in_channels should be {channels}, and groups a divisor of it and of out_channels, which {module.groups} is not"
     return f"in_channels should be {channels}"
 
 
@@ -129,7 +145,20 @@ _SETTINGS = {
 }
 
 
+def _device(module: Any, x: Any) -> str:
+    own = {str(p.device) for p in module._parameters.values() if p is not None}
+    theirs = str(x.device)
+    if len(own) != 1 or theirs in own:
+        return ""
+    mine = next(iter(own))
+    if mine == "meta":
+        return f"the layer's parameters are on meta, without values: model.to_empty(device={theirs!r}), then initialise or load them"
+    return f"the input is on {theirs}, the layer's parameters are on {mine}: x.to({mine!r}), or model.to({theirs!r})"
+
+
 def _dtype(module: Any, x: Any, text: str) -> str:
+    if "device" in text and (found := _device(module, x)):
+        return found
     if "type" not in text:
         return ""
     own = {p.dtype for p in module._parameters.values() if p is not None}
@@ -151,6 +180,8 @@ def _loss(module: Any, x: Any, target: Any, text: str) -> str:
         return "class indices have no dimension of their own: target.squeeze(1)"
     if indices and target.dtype.is_floating_point and target.ndim == x.ndim - 1:
         return "class indices are whole numbers: target.long()"
+    if indices and "target dtype to be Long" in text:
+        return f"class indices are of the type int64, these are {target.dtype}: target.long()"
     if indices and target.shape == x.shape and not target.dtype.is_floating_point:
         return "probabilities of classes are floating point numbers: target.float(); of class indices there is one for each sample"
     if indices and x.ndim > 2 and target.shape == x.shape[:-1]:

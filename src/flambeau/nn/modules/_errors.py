@@ -7,7 +7,7 @@ from types import CodeType
 from typing import Any
 
 from ...core.tensor.tensor import Tensor
-from ._advice import advice
+from ._advice import advice, of_a_view
 from ._trail import Step, shown, steps_to
 
 # only for these is the text known to be one message for people
@@ -46,6 +46,7 @@ class _Place:
                 self.advice = advice(module, args, str(self.text))
                 values = {"": args[0]} if args and isinstance(args[0], Tensor) else {}
             else:
+                self.advice = of_a_view(str(self.text), args)
                 values = _values(module, frames)
                 self.seen = {name: list(value.shape) for name, value in values.items()}
                 values = {n: v for n, v in values.items() if any(v is a for a in _arguments(module, frames))}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections import namedtuple
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from ..parameter import is_lazy
 from ._unregistered import plainly_held, unregistered
 
 _MOST_ROWS = 20
+_MOST_LAYERS = 4
 _WRAPPERS = {"module.": "nn.DataParallel", "_orig_mod.": "torch.compile"}
 _NESTED = ("state_dict", "model_state_dict", "model_state", "model", "net", "weights", "params", "ema")
 _MADE_BY = {  # what ends like this, with which name before it, was made by what
@@ -41,6 +43,16 @@ class _IncompatibleKeys(namedtuple("IncompatibleKeys", ("missing_keys", "unexpec
 LoadReport = _IncompatibleKeys
 
 
+def not_a_mapping(given: Any) -> TypeError:
+    """The error of a load from what is no state dict, with what makes one of it."""
+    error = TypeError(f"Expected state_dict to be dict-like, got {type(given)}.")
+    if isinstance(given, (str, os.PathLike)):
+        error.add_note(f"(It is the name of a file: load_state_dict(torch.load({os.fspath(given)!r})))")
+    elif hasattr(given, "state_dict"):
+        error.add_note("(Give its state dict: load_state_dict(other.state_dict()))")
+    return error
+
+
 def _shape(value: Any) -> list[int] | None:
     return list(value.shape) if isinstance(value, Tensor) and not is_lazy(value) else None
 
@@ -60,7 +72,53 @@ def explained(module: Any, given: Mapping[str, Any], missing: list[str], unexpec
     lines = _table([("in the model", "in the state dict"), *rows[:_MOST_ROWS]]) if rows else []
     if len(rows) > _MOST_ROWS:
         lines.append(f"... and {len(rows) - _MOST_ROWS} more")
+    lines += _made_otherwise(module, _clash(here, there), there)
     return "\n".join(f"\t{line}" for line in (*lines, *([f"Cure: {cure}"] if cure else ())))
+
+
+_SIZES: dict[
+    str, dict[str, tuple[str, ...]]
+] = {  # what the sizes of a layer's tensor are called where the layer is made; "" is not told
+    "in_features": {"weight": ("out_features", "in_features"), "bias": ("out_features",)},
+    "num_embeddings": {"weight": ("num_embeddings", "embedding_dim")},
+    "num_features": dict.fromkeys(("weight", "bias", "running_mean", "running_var"), ("num_features",)),
+    "num_channels": dict.fromkeys(("weight", "bias"), ("num_channels",)),
+    "input_size": {
+        **dict.fromkeys(("weight_hh_l0", "weight_hh"), ("", "hidden_size")),
+        **dict.fromkeys(("weight_ih_l0", "weight_ih"), ("", "input_size")),
+    },
+}
+
+
+def _sizes(layer: Any, name: str, shape: list[int]) -> dict[str, Any]:
+    """The settings of a layer whose tensor `name` has this shape."""
+    own = vars(layer)
+    if "normalized_shape" in own:
+        return {"normalized_shape": tuple(shape)}
+    if "kernel_size" in own and "in_channels" in own and name == "weight" and len(shape) > 2:
+        first, second = ("in_channels", "out_channels") if own.get("transposed") else ("out_channels", "in_channels")
+        return {first: shape[0], second: shape[1] * own.get("groups", 1), "kernel_size": tuple(shape[2:])}
+    for setting, tensors in _SIZES.items():
+        if setting in own and len(tensors.get(name, ())) == len(shape):
+            return {key: size for key, size in zip(tensors[name], shape, strict=True) if key}
+    return {}
+
+
+def _made_otherwise(module: Any, clash: list[str], there: Any) -> list[str]:
+    """One line for each layer whose tensors have other shapes there: with which settings it was made."""
+    found: dict[str, dict[str, Any]] = {}
+    for name in clash:
+        path, _, last = name.rpartition(".")
+        for setting, value in _sizes(module.get_submodule(path), last, there[name]).items():
+            if getattr(module.get_submodule(path), setting, value) != value:
+                found.setdefault(path, {})[setting] = value
+    lines = []
+    for path, settings in [*found.items()][:_MOST_LAYERS]:
+        layer = module.get_submodule(path)
+        what = f"{path} ({type(layer).__name__})" if path else type(layer).__name__
+        told = ", ".join(f"{key}={value} (here {getattr(layer, key)})" for key, value in settings.items())
+        lines.append(f"{what} was made with {told}")
+    return lines
 
 
 def _table(rows: list[tuple[str, str]]) -> list[str]:

@@ -15,7 +15,7 @@ from ...core.tensor.tensor import Tensor
 from ..parameter import Parameter, is_lazy
 from ._conversion import manner
 from ._hooks import Table, _WrappedHook, add
-from ._load_report import _IncompatibleKeys, explained
+from ._load_report import _IncompatibleKeys, explained, not_a_mapping
 
 EXTRA_STATE = "_extra_state"
 
@@ -162,8 +162,7 @@ class StateMethods:
         differs or, with `strict`, a key is missing or unexpected; what fits has been loaded then.
         """
         if not isinstance(state_dict, Mapping):
-            kind = type(state_dict)
-            raise TypeError(f"Expected state_dict to be dict-like, got {kind}.")
+            raise not_a_mapping(state_dict)
         missing: list[str] = []
         unexpected: list[str] = []
         problems: list[str] = []

@@ -9,6 +9,7 @@ from ...core.tape.nodes import AccumulateGrad, OperatorNode, ViewNode
 from ...core.tensor.tensor import Tensor
 
 _LONGEST = 10
+_COMPILED = "compiled_function"
 
 
 class Step(NamedTuple):
@@ -66,12 +67,13 @@ def shown(steps: list[Step], root: Any) -> list[tuple[str, str]]:
     lines = []
     for step in steps:
         what = step.operator or "input"
-        for leaf in step.leaves:
-            owner = owners.get(id(leaf))
-            if owner is not None:
-                kind = type(root.get_submodule(owner)).__name__
-                what = f"{owner} ({kind})" if owner else kind
-                break
+        took = dict.fromkeys(owners[id(leaf)] for leaf in step.leaves if id(leaf) in owners)
+        if took and what == _COMPILED:  # many layers in one, and others without parameters among them
+            what = f"compiled: {', '.join([*took][:3])}, ..."
+        elif took:
+            owner = next(iter(took))
+            kind = type(root.get_submodule(owner)).__name__
+            what = f"{owner} ({kind})" if owner else kind
         lines.append((what, "?" if step.shape is None else str(list(step.shape))))
     if len(lines) > _LONGEST:
         left_out = len(lines) - _LONGEST

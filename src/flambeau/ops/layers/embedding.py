@@ -23,7 +23,7 @@ from ...core.tensor.sparse import SparseArray, check_not_traced
 from ...core.tensor.tensor import Tensor, from_host
 from ...native.moving import rows_at
 from ..shape.joining import cat
-from ..support.checks import all_inside, demand, refuse_outside, type_name
+from ..support.checks import all_inside, demand, on_host, refuse_outside, type_name
 from .normalization import vector_norm
 
 
@@ -118,12 +118,19 @@ def _check_indices(
         _check_rows(indices, weight)
     elif all_inside(indices, weight._geometry.shape[0]):
         return
-    text = f"index out of range in self: got {{}}, but the table has {weight.shape[0]} rows"
+    text: Any = f"index out of range in self: got {{}}, but the table has {weight.shape[0]} rows"
     if name == "embedding_bag" and (weight.dtype is dtypes.float64 or mode == "max"):
         text = "embedding_bag: Expected idx >= 0 && idx < num_embeddings but found idx to be {}"
     elif name == "embedding_bag":
-        text = f"Index of input takes value {{}} which is not in the valid range [0, {weight.shape[0]})"
+        text = functools.partial(_index_of_bag, indices, weight.shape[0])
     refuse_outside(indices, weight.shape[0], text, error)
+
+
+def _index_of_bag(indices: Tensor, rows: int) -> str:
+    """PyTorch's words, with the place where it can be told: in a program only the value is at hand."""
+    values = on_host(indices)
+    place = "" if values is None else f" {np.flatnonzero((values < 0) | (values >= rows))[0]}"
+    return f"Index{place} of input takes value {{}} which is not in the valid range [0, {rows})"
 
 
 def _padding_row(padding_idx: int | None, rows: int) -> int | None:

@@ -163,11 +163,17 @@ class _OnHost:
 
 @composite(methods=False)
 @unseen
-def from_dlpack(ext_tensor: Any) -> Tensor:
-    """A tensor with the values of anything that speaks DLPack (a copy: flambeau's values are immutable)."""
+def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
+    """A tensor with the values of anything that speaks DLPack (a copy: flambeau's values are immutable).
+
+    Raises NotImplementedError for `copy=False`, which asks for one memory.
+    """
+    if copy is False:
+        raise NotImplementedError("from_dlpack: flambeau copies; from_numpy shares an array's memory")
     if not hasattr(ext_tensor, "__dlpack__"):
         ext_tensor = _OnHost(ext_tensor)
-    return wrap(jax.numpy.array(jax.dlpack.from_dlpack(ext_tensor), copy=True))
+    made = wrap(jax.numpy.array(jax.dlpack.from_dlpack(ext_tensor), copy=True))
+    return made if device is None else made.to(device)
 
 
 # --- as Python numbers -----------------------------------------------------------------------------------------------
