@@ -95,7 +95,7 @@ FUSED(void, doubles, (const uint32_t* words, double scale, double start, double*
 }
 
 // Remainders by a number below 2^28: the quotient in doubles may be off by one.
-FUSED void remainders(const uint32_t* words, uint32_t span, int64_t low, int64_t* out, int64_t n) {
+FUSED(void, remainders, (const uint32_t* words, uint32_t span, int64_t low, int64_t* out, int64_t n), (words, span, low, out, n)) {
   const double divisor = span, inverse = 1.0 / divisor;
   for (int64_t i = 0; i < n; ++i) {
     const double word = words[i];
@@ -109,7 +109,7 @@ FUSED void remainders(const uint32_t* words, uint32_t span, int64_t low, int64_t
 // Box and Muller (1958) for blocks of 16: 8 radii, then 8 angles, in place. PyTorch's numbers come of the series for single
 // precision of Moshier's Cephes library (1984 to 1992), with a product and a sum rounded once wherever one follows the other:
 // which of them were found out by comparing 160,000 numbers. `src/flambeau/core/context/normals.py` is the same in NumPy.
-FUSED void normals(float* block, float mean, float deviation) {
+FUSED(void, normals, (float* block, float mean, float deviation), (block, mean, deviation)) {
   for (int i = 0; i < 8; ++i) {
     const float uniform = 1.0f - block[i];
     int32_t bits;
@@ -160,7 +160,7 @@ FUSED void normals(float* block, float mean, float deviation) {
 // The same for double precision, which PyTorch leaves to the C library: blocks, and pairs one by one.
 constexpr double two_pi = 6.283185307179586;
 
-FUSED void wide_normals(double* block, double mean, double deviation) {
+FUSED(void, wide_normals, (double* block, double mean, double deviation), (block, mean, deviation)) {
   for (int i = 0; i < 8; ++i) {
     const double radius = std::sqrt(-2 * std::log(1 - block[i])), angle = two_pi * block[8 + i];
     block[i] = __builtin_fma(radius * std::cos(angle), deviation, mean);
