@@ -212,6 +212,19 @@ def tensors() -> None:
     sums = DTensor.from_local(fb.full((2,), RANK + 1.0), mesh, [Partial()])
     assert sums.full_tensor().tolist() == [WORLD * (WORLD + 1) / 2] * 2
     assert (x * 2.0 + fb.tensor(1.0)).placements == (Shard(0),) and fb.zeros_like(x).placements == (Shard(0),)
+    two = dist.init_device_mesh("cpu", (WORLD, 1))
+    assert DTensor.from_local(fb.ones(2), two, [Partial("avg"), Partial()]).full_tensor().tolist() == [1.0, 1.0]
+    text = "Mixed Partial reduce types are not supported in the same placement list. Found reduce ops:"
+    refused(ValueError, text, lambda: DTensor.from_local(fb.ones(2), two, [Partial("max"), Partial()]))
+    for made in (
+        x.new_zeros(x.shape),
+        x.new_full(x.shape, 2.0),
+        x.new_empty(x.shape, dtype=fb.int64),
+        x.new_ones(3),
+        x.new_full((2, 2), 1),
+    ):
+        same = made.shape == x.shape  # cut likewise; of another shape whole in each
+        assert isinstance(made, DTensor) and made.placements == ((Shard(0) if same else Replicate()),)
     refused(
         RuntimeError,
         "got mixed torch.Tensor and DTensor, need to convert all torch.Tensor to DTensor",

@@ -497,6 +497,25 @@ def a_pipeline_of_several_stages_in_each_process() -> None:
 
 
 @check
+def parameters_that_come_after_a_step() -> None:
+    """What is added to an optimizer that is shared out has the numbers of one that is not; who has what stays."""
+    found = []
+    for kind in (ZeroRedundancyOptimizer, lambda p, of, **options: of(p, **options)):
+        fb.manual_seed(0)
+        early, late = [nn.Parameter(fb.randn(3, n)) for n in (4, 2, 1)], [nn.Parameter(fb.randn(n)) for n in (2, 5)]
+        optimizer = kind(early, fb.optim.Adam, lr=0.1)
+        for step in range(4):
+            if step == 2:
+                optimizer.add_param_group({"params": late, "lr": 0.5})
+            for i, p in enumerate(early + late):
+                p.grad = fb.full_like(p, step - i - 0.5)
+            optimizer.step()
+        assert [group["lr"] for group in optimizer.param_groups] == [0.1, 0.5]
+        found.append([p.detach() for p in early + late])
+    assert all(fb.allclose(a, b) for a, b in zip(*found, strict=True))
+
+
+@check
 def attention_over_a_sequence_that_is_cut() -> None:
     """Outputs and gradients are those of the whole sequence in one process, whichever way it is cut."""
     mesh = init_device_mesh("cpu", (WORLD,))

@@ -44,34 +44,38 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
         self._class, self._defaults = optimizer_class, defaults
         self._whole: dict[int, Any] | None = None
         self.optim: Optimizer | None = None
+        self._owner: dict[Tensor, int] = {}
         super().__init__(params, defaults)
-        self._share_out()
+        self._share_out([p for group in self.param_groups for p in group["params"]])
+        self.optim = self._class([self._mine(group) for group in self.param_groups], **self._defaults)
+        self._take_options()
 
-    def _share_out(self) -> None:
+    def _share_out(self, parameters: list[Tensor]) -> None:
         """Decide which process updates what: from the largest parameter, each to the one with the least so far."""
         held = [0] * self.process_group.size()
-        self._owner: dict[Tensor, int] = {}
-        for parameter in sorted((p for g in self.param_groups for p in g["params"]), key=lambda p: -p.numel()):
+        for parameter, owner in self._owner.items():
+            held[owner] += parameter.numel()
+        for parameter in sorted(parameters, key=lambda p: -p.numel()):
             least = held.index(min(held))
             self._owner[parameter] = least
             held[least] += parameter.numel()
-        mine = [
-            {**group, "params": [p for p in group["params"] if self._owner[p] == self.process_group.rank()]}
-            for group in self.param_groups
-        ]
-        self.optim = self._class(mine, **self._defaults)
+
+    def _mine(self, group: dict[str, Any]) -> dict[str, Any]:
+        rank = self.process_group.rank()
+        return {**group, "params": [p for p in group["params"] if self._owner[p] == rank]}
+
+    def _take_options(self) -> None:
+        assert self.optim is not None
         for group, own in zip(self.param_groups, self.optim.param_groups, strict=True):
             group.update({name: value for name, value in own.items() if name != "params"})
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Take more parameters, which are shared out anew: before the first step."""
+        """Take more parameters, which are shared out; those before stay with the processes that have their state."""
         super().add_param_group(param_group)
         if self.optim is not None:
-            if self.optim.state:
-                raise NotImplementedError(
-                    "ZeroRedundancyOptimizer.add_param_group after a step: give all parameters at the start"
-                )
-            self._share_out()
+            self._share_out(self.param_groups[-1]["params"])
+            self.optim.add_param_group(self._mine(self.param_groups[-1]))
+            self._take_options()
 
     def step(self, closure: Callable[[], Any] | None = None, **kwargs: Any) -> Any:
         """Update one's own parameters, and take the others' from them."""

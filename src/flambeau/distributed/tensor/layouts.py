@@ -16,6 +16,7 @@ from ...core.array import devices
 from ...core.array.meta import MetaArray
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.tracing import Untraceable
+from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, Static, operator
 from ...core.tensor.storage import LaidStorage, PartsStorage, Storage, laid
 from ...core.tensor.tensor import Tensor, blank
@@ -113,6 +114,9 @@ def checked(
                 "There are Shard(dim), Replicate() and Partial()"
             )
         made.append(placement)
+    kinds = {placement.reduce_op for placement in made if isinstance(placement, Partial)}
+    if len(kinds) > 1 and kinds != {"sum", "avg"}:
+        raise ValueError(message("mixed_partial_kinds", kinds=kinds))
     return tuple(made)
 
 

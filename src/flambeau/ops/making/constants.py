@@ -187,16 +187,16 @@ def like(
     order = memory_order(input, memory_format)
     shape = tuple(input.shape) if order is None else tuple(input.shape[d] for d in order)
     where = device_like(input, device)
-    made = deliver(fill(shape), input.dtype, dtype, where, requires_grad, order=order, shape=shape)
+    return beside(deliver(fill(shape), input.dtype, dtype, where, requires_grad, order=order, shape=shape), input)
+
+
+def beside(made: Tensor, input: Tensor) -> Tensor:
+    """A new tensor that is made of one that is cut over several processes is, too: cut likewise if it has the same shape, else whole
+    in each."""
     cut = cut_over(input._storage)
-    return made if cut is None else _over_processes(made, input, cut)
-
-
-def _over_processes(made: Tensor, input: Tensor, cut: Any) -> Tensor:
-    """A new tensor in the likeness of one that is cut over several processes is, too."""
-    if not devices.is_far(cut) or made.device != input.device:
+    if cut is None or not devices.is_far(cut) or made.device != input.device:
         return made
-    held = laid_beside(input._storage, made._array) if input._view is None else None
+    held = laid_beside(input._storage, made._array) if input._view is None and made.shape == input.shape else None
     if held is None:
         held = laid(made._array, jax.sharding.NamedSharding(cut.mesh, jax.sharding.PartitionSpec()))
     found = blank(Tensor, held)
@@ -311,7 +311,8 @@ def _constant(name: str, value: int, doc: str) -> tuple[Any, Any, Any]:
             return _without_values(
                 name, value, shape, layout, dtype or self.dtype, device_like(self, device), requires_grad
             )
-        return deliver(filled(shape, value), self.dtype, dtype, device_like(self, device), requires_grad)
+        made = deliver(filled(shape, value), self.dtype, dtype, device_like(self, device), requires_grad)
+        return beside(made, self)
 
     _name(make, name, f"A tensor {doc}, of the given shape.")
     _name(make_like, name + "_like", f"A tensor {doc}, with `input`'s shape, dtype, device and order in memory.")
@@ -390,7 +391,7 @@ def new_full(
         return of_input(lambda number: new_full(self, size, number, **options), fill_value)
     value = number_of("new_full", "fill_value", fill_value)
     fill = filled(size_of("new_full", (size,)), value)
-    return deliver(fill, self.dtype, dtype, device_like(self, device), requires_grad)
+    return beside(deliver(fill, self.dtype, dtype, device_like(self, device), requires_grad), self)
 
 
 @composite(methods=False, numbers=("s",))
