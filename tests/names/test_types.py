@@ -153,7 +153,6 @@ x.float("a")                         # E: Argument 1 to "float" of "Tensor" has 
 x.type(3)                            # E: No overload variant of "type"
 x.scatter(0, x)                      # E: No overload variant of "scatter"
 nn.init.normal_(x, stdev=0.1)        # E: Unexpected keyword argument "stdev"
-nn.init.xavier_uniform(2, 3, 4)      # E: Argument 1 has incompatible type "int"
 flambeau.Tensor.meen                 # E: has no attribute "meen"
 layer.wieght.shape                   # E: "NoSuchAttribute" has no attribute "shape"
 nn.Linear(layer.out_feature, 2)      # E: has incompatible type "NoSuchAttribute"

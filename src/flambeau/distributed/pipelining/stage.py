@@ -32,7 +32,7 @@ class PipelineStage:
         if dw_builder is not None:
             raise NotImplementedError("PipelineStage(dw_builder=): a backward pass in two halves is not there")
         self.submod, self.stage_index, self.num_stages, self.device = submodule, stage_index, num_stages, device
-        self.group = chosen(group)
+        self.group: Any = chosen(group)
         self.group_rank, self.group_size = self.group.rank(), self.group.size()
         if num_stages != self.group_size:
             raise ValueError(
