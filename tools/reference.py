@@ -317,4 +317,5 @@ def _markdown(text: str) -> str:
 def _flow(lines: list[str]) -> str:
     joined = "\n".join(line.strip() if not re.match(r"\s*[-*] ", line) else line for line in lines)
     pieces = re.split(r"(`[^`]*`)", joined)
-    return "".join(p if p.startswith("`") else re.sub(r"([*_<\[\]])", r"\\\1", p) for p in pieces)
+    plain = (p.replace("<", "&lt;") if not p.startswith("`") else p for p in pieces)  # Markdown knows no \\<
+    return "".join(p if p.startswith("`") else re.sub(r"([*_\[\]])", r"\\\1", p) for p in plain)

@@ -58,7 +58,8 @@ def on_page_content(content: str, page: Any, config: MkDocsConfig, files: Files)
     An option (`--all`) is known as one, since a line would break behind its hyphens.
     """
     content = re.sub(r"<code>(?=-[^<>\s]{1,20}</code>)", '<code class="option">', content)
-    return re.sub(r"<table>.*?</table>", lambda table: _headed(table[0]), content, flags=re.DOTALL)
+    # a bar in the code of a table is written with a backslash, which Markdown leaves there
+    return re.sub(r"<table>.*?</table>", lambda table: _headed(table[0].replace("\\|", "|")), content, flags=re.DOTALL)
 
 
 _SENTENCE = 60  # letters of its longest cell, from which on a table is one of sentences

@@ -20,3 +20,5 @@ def test_each_name_has_one_place():
     index = pages["api/torch/index.md"]
     for page, anchor in re.findall(r"\((\w+\.md)#(\S+)\)\{ #", index):
         assert anchor in headed[f"api/torch/{page}"], anchor
+    assert not [name for name, text in pages.items() if "\\<" in text]  # Markdown would show the backslash
+    assert "0 where -lambd &lt;= x &lt;= lambd" in pages["api/functional/activation.md"]

@@ -34,15 +34,19 @@ def _by_its_old_name(function: Callable[..., Any], now: str) -> Callable[..., An
     return warned
 
 
-vmap = _by_its_old_name(func.vmap, "torch.vmap")
-grad = _by_its_old_name(func.grad, "torch.func.grad")
-grad_and_value = _by_its_old_name(func.grad_and_value, "torch.func.grad_and_value")
-vjp = _by_its_old_name(func.vjp, "torch.func.vjp")
-jvp = _by_its_old_name(func.jvp, "torch.func.jvp")
-jacrev = _by_its_old_name(func.jacrev, "torch.func.jacrev")
-jacfwd = _by_its_old_name(func.jacfwd, "torch.func.jacfwd")
-hessian = _by_its_old_name(func.hessian, "torch.func.hessian")
-functionalize = _by_its_old_name(func.functionalize, "torch.func.functionalize")
-make_functional = _by_its_old_name(_modules.make_functional, "torch.func.functional_call")
-make_functional_with_buffers = _by_its_old_name(_modules.make_functional_with_buffers, "torch.func.functional_call")
-combine_state_for_ensemble = _by_its_old_name(_modules.combine_state_for_ensemble, "torch.func.stack_module_state")
+vmap: Callable[..., Any] = _by_its_old_name(func.vmap, "torch.vmap")
+grad: Callable[..., Any] = _by_its_old_name(func.grad, "torch.func.grad")
+grad_and_value: Callable[..., Any] = _by_its_old_name(func.grad_and_value, "torch.func.grad_and_value")
+vjp: Callable[..., Any] = _by_its_old_name(func.vjp, "torch.func.vjp")
+jvp: Callable[..., Any] = _by_its_old_name(func.jvp, "torch.func.jvp")
+jacrev: Callable[..., Any] = _by_its_old_name(func.jacrev, "torch.func.jacrev")
+jacfwd: Callable[..., Any] = _by_its_old_name(func.jacfwd, "torch.func.jacfwd")
+hessian: Callable[..., Any] = _by_its_old_name(func.hessian, "torch.func.hessian")
+functionalize: Callable[..., Any] = _by_its_old_name(func.functionalize, "torch.func.functionalize")
+make_functional: Callable[..., Any] = _by_its_old_name(_modules.make_functional, "torch.func.functional_call")
+make_functional_with_buffers: Callable[..., Any] = _by_its_old_name(
+    _modules.make_functional_with_buffers, "torch.func.functional_call"
+)
+combine_state_for_ensemble: Callable[..., Any] = _by_its_old_name(
+    _modules.combine_state_for_ensemble, "torch.func.stack_module_state"
+)

@@ -100,7 +100,7 @@ class Builder:
         of_state = [FAR if i in far else NUMBERS if i in numbers else NEAR for i in range(len(where))]
         kinds = [of_state[where[id(c)]] if id(c) in where else FREE for c in jaxpr.consts]
         kinds += [NEAR] * self.arguments
-        self.of_inputs = [NEAR] * self.arguments + of_state
+        self.of_inputs: list[str] = [NEAR] * self.arguments + of_state
         link = groups.default_group().exchange.link
         assert link is not None
         everywhere = list(link.devices())

@@ -37,7 +37,7 @@ class Part:
     def __init__(self, flat: Flat, operations: Sequence[Operation]):
         self.operations = operations
         self.literals = flat.literals
-        self.given = _outside(operations, flat.literals)
+        self.given: list[int] = _outside(operations, flat.literals)
         self.made: list[int] = [n for operation in operations for n in operation.results]
 
     def function(self, order: Sequence[int], results: Sequence[int], name: str) -> Callable[..., Any]:

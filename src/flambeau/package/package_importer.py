@@ -49,7 +49,7 @@ class PackageImporter(Importer):
     ):
         self.filename, self._files = _reading.opened(file_or_buffer)
         listed = self._text(".data/extern_modules").removesuffix("\n")
-        self.extern_modules = listed.split("\n")
+        self.extern_modules: list[str] = listed.split("\n")
         for name in self.extern_modules:
             if not module_allowed(name):
                 raise ImportError(message("package_disallowed_extern", file=file_or_buffer, name=name))

@@ -105,19 +105,19 @@ class FakeQuantize(FakeQuantizeBase):
             _require_inside(observer, observer_kwargs, quant_min, quant_max)
             observer_kwargs.update(quant_min=quant_min, quant_max=quant_max)
         observer_kwargs["is_dynamic"] = is_dynamic
-        self.activation_post_process = observer(**observer_kwargs)
-        self.quant_min = self.activation_post_process.quant_min
-        self.quant_max = self.activation_post_process.quant_max
-        self.is_dynamic = self.activation_post_process.is_dynamic
-        self.dtype = self.activation_post_process.dtype
-        self.qscheme = self.activation_post_process.qscheme
+        self.activation_post_process: Any = observer(**observer_kwargs)
+        self.quant_min: Any = self.activation_post_process.quant_min
+        self.quant_max: Any = self.activation_post_process.quant_max
+        self.is_dynamic: Any = self.activation_post_process.is_dynamic
+        self.dtype: Any = self.activation_post_process.dtype
+        self.qscheme: Any = self.activation_post_process.qscheme
         floating = self.qscheme == per_channel_affine_float_qparams
         self.register_buffer("scale", tensor([1.0], dtype=dtypes.float32))
         self.register_buffer("zero_point", tensor([0], dtype=dtypes.float32 if floating else dtypes.int32))
         if not (is_per_channel(self.qscheme) or is_per_tensor(self.qscheme)):
             raise AssertionError("Only per channel and per tensor quantization are supported in fake quantize")
         self.ch_axis = getattr(self.activation_post_process, "ch_axis", -1)
-        self.is_per_channel = is_per_channel(self.qscheme)
+        self.is_per_channel: bool = is_per_channel(self.qscheme)
 
     def calculate_qparams(self) -> Any:  # type: ignore[override]
         """The observer's scale and zero point."""
@@ -212,7 +212,7 @@ class FusedMovingAvgObsFakeQuantize(FakeQuantize):
             raise AssertionError("Fused observer+fake_quant module only works with MovingAverageMinMaxObserver")
         self.register_buffer("fake_quant_enabled", tensor([1], dtype=dtypes.int64))
         self.register_buffer("observer_enabled", tensor([1], dtype=dtypes.int64))
-        self.is_symmetric_quant = self.qscheme in (per_tensor_symmetric, per_channel_symmetric)
+        self.is_symmetric_quant: bool = self.qscheme in (per_tensor_symmetric, per_channel_symmetric)
 
     def calculate_qparams(self) -> Any:  # type: ignore[override]
         """The observer's scale and zero point."""
@@ -266,40 +266,42 @@ _WEIGHTS = {"quant_min": -128, "quant_max": 127, "dtype": QINT8}
 _NARROW_WEIGHTS = {"quant_min": -127, "quant_max": 127, "dtype": QINT8}
 _BYTES = {"observer": MovingAverageMinMaxObserver, "quant_min": 0, "quant_max": 255}
 _ROWS = {"observer": MovingAveragePerChannelMinMaxObserver, "qscheme": per_channel_affine_float_qparams}
-default_fake_quant = FakeQuantize.with_args(**_BYTES, dtype=QUINT8, qscheme=per_tensor_affine, reduce_range=True)
-default_weight_fake_quant = FakeQuantize.with_args(
+default_fake_quant: Any = FakeQuantize.with_args(**_BYTES, dtype=QUINT8, qscheme=per_tensor_affine, reduce_range=True)
+default_weight_fake_quant: Any = FakeQuantize.with_args(
     observer=MovingAverageMinMaxObserver, **_WEIGHTS, qscheme=per_tensor_symmetric, reduce_range=False
 )
-default_dynamic_fake_quant = FakeQuantize.with_args(**_BYTES, is_dynamic=True, dtype=QUINT8, averaging_constant=1)
-default_fixed_qparams_range_neg1to1_fake_quant = FixedQParamsFakeQuantize.with_args(
+default_dynamic_fake_quant: Any = FakeQuantize.with_args(**_BYTES, is_dynamic=True, dtype=QUINT8, averaging_constant=1)
+default_fixed_qparams_range_neg1to1_fake_quant: Any = FixedQParamsFakeQuantize.with_args(
     observer=default_fixed_qparams_range_neg1to1_observer
 )
-default_fixed_qparams_range_0to1_fake_quant = FixedQParamsFakeQuantize.with_args(
+default_fixed_qparams_range_0to1_fake_quant: Any = FixedQParamsFakeQuantize.with_args(
     observer=default_fixed_qparams_range_0to1_observer
 )
 default_symmetric_fixed_qparams_fake_quant = default_fixed_qparams_range_neg1to1_fake_quant
 default_affine_fixed_qparams_fake_quant = default_fixed_qparams_range_0to1_fake_quant
-default_per_channel_weight_fake_quant = FakeQuantize.with_args(
+default_per_channel_weight_fake_quant: Any = FakeQuantize.with_args(
     observer=MovingAveragePerChannelMinMaxObserver,
     **_WEIGHTS,
     qscheme=per_channel_symmetric,
     reduce_range=False,
     ch_axis=0,
 )
-default_embedding_fake_quant = FakeQuantize.with_args(
+default_embedding_fake_quant: Any = FakeQuantize.with_args(
     **_ROWS, dtype=QUINT8, quant_min=0, quant_max=255, ch_axis=0, averaging_constant=1
 )
-default_embedding_fake_quant_4bit = FakeQuantize.with_args(**_ROWS, ch_axis=0, dtype=QUINT4X2, averaging_constant=1)
-default_fused_act_fake_quant = FusedMovingAvgObsFakeQuantize.with_args(**_BYTES, dtype=QUINT8)
-default_fused_wt_fake_quant = FusedMovingAvgObsFakeQuantize.with_args(
+default_embedding_fake_quant_4bit: Any = FakeQuantize.with_args(
+    **_ROWS, ch_axis=0, dtype=QUINT4X2, averaging_constant=1
+)
+default_fused_act_fake_quant: Any = FusedMovingAvgObsFakeQuantize.with_args(**_BYTES, dtype=QUINT8)
+default_fused_wt_fake_quant: Any = FusedMovingAvgObsFakeQuantize.with_args(
     observer=MovingAverageMinMaxObserver, **_WEIGHTS, qscheme=per_tensor_symmetric
 )
-default_fused_per_channel_wt_fake_quant = FusedMovingAvgObsFakeQuantize.with_args(
+default_fused_per_channel_wt_fake_quant: Any = FusedMovingAvgObsFakeQuantize.with_args(
     observer=MovingAveragePerChannelMinMaxObserver, **_WEIGHTS, qscheme=per_channel_symmetric
 )
-fused_wt_fake_quant_range_neg_127_to_127 = FusedMovingAvgObsFakeQuantize.with_args(
+fused_wt_fake_quant_range_neg_127_to_127: Any = FusedMovingAvgObsFakeQuantize.with_args(
     observer=MovingAverageMinMaxObserver, **_NARROW_WEIGHTS, qscheme=per_tensor_symmetric, eps=2**-12
 )
-fused_per_channel_wt_fake_quant_range_neg_127_to_127 = FusedMovingAvgObsFakeQuantize.with_args(
+fused_per_channel_wt_fake_quant_range_neg_127_to_127: Any = FusedMovingAvgObsFakeQuantize.with_args(
     observer=MovingAveragePerChannelMinMaxObserver, **_NARROW_WEIGHTS, qscheme=per_channel_symmetric, eps=2**-12
 )

@@ -109,4 +109,4 @@ def get_fuser_method(op_list: Any, additional_fuser_method_mapping: dict[Any, An
     return found  # type: ignore[no-any-return]
 
 
-get_fuser_method_new = refused("get_fuser_method_new")
+get_fuser_method_new: Any = refused("get_fuser_method_new")

@@ -36,9 +36,9 @@ __all__ = """
 """.split()
 
 if not TYPE_CHECKING:
-    __getattr__ = refused
+    __getattr__: Any = refused
 
-EPS = 2.0**-23  # of float32
+EPS: Any = 2.0**-23  # of float32
 QUINT8, QINT8, QUINT4X2 = (
     next(kind for kind in dtypes.OPAQUE if kind.name == name) for name in ("quint8", "qint8", "quint4x2")
 )
@@ -124,7 +124,7 @@ class UniformQuantizationObserverBase(ObserverBase):
         if qscheme not in self._schemes:
             raise AssertionError(message("observer_schemes"))
         low, high = quantized_range(dtype)  # AssertionError for dtypes that are not quantized
-        self.has_customized_qrange = quant_min is not None and quant_max is not None
+        self.has_customized_qrange: bool = quant_min is not None and quant_max is not None
         if quant_min is not None and quant_max is not None:
             validate_qmin_qmax(quant_min, quant_max)
             _require_bits(dtype, quant_max - quant_min + 1)
@@ -363,7 +363,7 @@ class PlaceholderObserver(_NoLimits):
         self.qscheme = per_tensor_affine if qscheme is None else qscheme
         self.quant_min = quant_min
         self.quant_max = quant_max
-        self.eps = EPS if eps is None else eps
+        self.eps: float = EPS if eps is None else eps
         self.custom_op = custom_op_name
         if compute_dtype:
             warnings.warn(message("observer_compute_dtype"), stacklevel=2)
@@ -422,27 +422,29 @@ def load_observer_state_dict(mod: Module, obs_dict: dict[str, Any]) -> None:
 
 
 _NARROW_WEIGHTS = {"quant_min": -127, "quant_max": 127, "eps": 2**-12}
-default_observer = MinMaxObserver.with_args(quant_min=0, quant_max=127)
+default_observer: Any = MinMaxObserver.with_args(quant_min=0, quant_max=127)
 default_placeholder_observer = PlaceholderObserver
 default_debug_observer = RecordingObserver
-default_weight_observer = MinMaxObserver.with_args(dtype=QINT8, qscheme=per_tensor_symmetric)
-weight_observer_range_neg_127_to_127 = MinMaxObserver.with_args(
+default_weight_observer: Any = MinMaxObserver.with_args(dtype=QINT8, qscheme=per_tensor_symmetric)
+weight_observer_range_neg_127_to_127: Any = MinMaxObserver.with_args(
     dtype=QINT8, qscheme=per_tensor_symmetric, **_NARROW_WEIGHTS
 )
-default_per_channel_weight_observer = PerChannelMinMaxObserver.with_args(dtype=QINT8, qscheme=per_channel_symmetric)
-per_channel_weight_observer_range_neg_127_to_127 = PerChannelMinMaxObserver.with_args(
+default_per_channel_weight_observer: Any = PerChannelMinMaxObserver.with_args(
+    dtype=QINT8, qscheme=per_channel_symmetric
+)
+per_channel_weight_observer_range_neg_127_to_127: Any = PerChannelMinMaxObserver.with_args(
     dtype=QINT8, qscheme=per_channel_symmetric, **_NARROW_WEIGHTS
 )
-default_dynamic_quant_observer = PlaceholderObserver.with_args(
+default_dynamic_quant_observer: Any = PlaceholderObserver.with_args(
     dtype=QUINT8, quant_min=0, quant_max=255, is_dynamic=True
 )
 _FLOAT_ZEROS = {"qscheme": per_channel_affine_float_qparams, "ch_axis": 0}
-default_float_qparams_observer = PerChannelMinMaxObserver.with_args(dtype=QUINT8, **_FLOAT_ZEROS)
-default_float_qparams_observer_4bit = PerChannelMinMaxObserver.with_args(dtype=QUINT4X2, **_FLOAT_ZEROS)
-default_fixed_qparams_range_neg1to1_observer = FixedQParamsObserver.with_args(
+default_float_qparams_observer: Any = PerChannelMinMaxObserver.with_args(dtype=QUINT8, **_FLOAT_ZEROS)
+default_float_qparams_observer_4bit: Any = PerChannelMinMaxObserver.with_args(dtype=QUINT4X2, **_FLOAT_ZEROS)
+default_fixed_qparams_range_neg1to1_observer: Any = FixedQParamsObserver.with_args(
     scale=2.0 / 256.0, zero_point=128, dtype=QUINT8, quant_min=0, quant_max=255
 )
-default_fixed_qparams_range_0to1_observer = FixedQParamsObserver.with_args(
+default_fixed_qparams_range_0to1_observer: Any = FixedQParamsObserver.with_args(
     scale=1.0 / 256.0, zero_point=0, dtype=QUINT8, quant_min=0, quant_max=255
 )
 default_symmetric_fixed_qparams_observer = default_fixed_qparams_range_neg1to1_observer

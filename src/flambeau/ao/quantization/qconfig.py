@@ -75,32 +75,36 @@ class QConfig(_Pair):
 
 QConfigAny: TypeAlias = QConfig | None
 
-default_qconfig = QConfig(default_observer, default_weight_observer)
-default_debug_qconfig = QConfig(default_debug_observer, default_weight_observer)
-default_per_channel_qconfig = QConfig(default_observer, default_per_channel_weight_observer)
-default_dynamic_qconfig = QConfig(default_dynamic_quant_observer, default_weight_observer)
-float16_dynamic_qconfig = QConfig(
+default_qconfig: QConfig = QConfig(default_observer, default_weight_observer)
+default_debug_qconfig: QConfig = QConfig(default_debug_observer, default_weight_observer)
+default_per_channel_qconfig: QConfig = QConfig(default_observer, default_per_channel_weight_observer)
+default_dynamic_qconfig: QConfig = QConfig(default_dynamic_quant_observer, default_weight_observer)
+float16_dynamic_qconfig: QConfig = QConfig(
     PlaceholderObserver.with_args(dtype=float16, is_dynamic=True), PlaceholderObserver.with_args(dtype=float16)
 )
-float16_static_qconfig = QConfig(
+float16_static_qconfig: QConfig = QConfig(
     PlaceholderObserver.with_args(dtype=float16), PlaceholderObserver.with_args(dtype=float16)
 )
-per_channel_dynamic_qconfig = QConfig(default_dynamic_quant_observer, default_per_channel_weight_observer)
-float_qparams_weight_only_qconfig = QConfig(default_placeholder_observer, default_float_qparams_observer)
-float_qparams_weight_only_qconfig_4bit = QConfig(default_placeholder_observer, default_float_qparams_observer_4bit)
-default_qat_qconfig = QConfig(default_fake_quant, default_weight_fake_quant)
-default_dynamic_qat_qconfig = QConfig(default_dynamic_fake_quant, default_weight_fake_quant)
-default_weight_only_qconfig = QConfig(Identity, default_weight_fake_quant)
-default_activation_only_qconfig = QConfig(default_fake_quant, Identity)
-default_qat_qconfig_v2 = QConfig(default_fused_act_fake_quant, default_fused_wt_fake_quant)
-default_reuse_input_qconfig = QConfig(ReuseInputObserver, NoopObserver)
-default_embedding_qat_qconfig = QConfig(NoopObserver.with_args(dtype=float32), default_embedding_fake_quant)
-default_embedding_qat_qconfig_4bit = QConfig(NoopObserver.with_args(dtype=float32), default_embedding_fake_quant_4bit)
+per_channel_dynamic_qconfig: QConfig = QConfig(default_dynamic_quant_observer, default_per_channel_weight_observer)
+float_qparams_weight_only_qconfig: QConfig = QConfig(default_placeholder_observer, default_float_qparams_observer)
+float_qparams_weight_only_qconfig_4bit: QConfig = QConfig(
+    default_placeholder_observer, default_float_qparams_observer_4bit
+)
+default_qat_qconfig: QConfig = QConfig(default_fake_quant, default_weight_fake_quant)
+default_dynamic_qat_qconfig: QConfig = QConfig(default_dynamic_fake_quant, default_weight_fake_quant)
+default_weight_only_qconfig: QConfig = QConfig(Identity, default_weight_fake_quant)
+default_activation_only_qconfig: QConfig = QConfig(default_fake_quant, Identity)
+default_qat_qconfig_v2: QConfig = QConfig(default_fused_act_fake_quant, default_fused_wt_fake_quant)
+default_reuse_input_qconfig: QConfig = QConfig(ReuseInputObserver, NoopObserver)
+default_embedding_qat_qconfig: QConfig = QConfig(NoopObserver.with_args(dtype=float32), default_embedding_fake_quant)
+default_embedding_qat_qconfig_4bit: QConfig = QConfig(
+    NoopObserver.with_args(dtype=float32), default_embedding_fake_quant_4bit
+)
 _signed = FusedMovingAvgObsFakeQuantize.with_args(
     observer=MovingAverageMinMaxObserver, quant_min=-128, quant_max=127, dtype=QINT8, reduce_range=False, eps=2**-12
 )
-default_symmetric_qnnpack_qat_qconfig = QConfig(_signed, fused_wt_fake_quant_range_neg_127_to_127)
-default_per_channel_symmetric_qnnpack_qat_qconfig = QConfig(
+default_symmetric_qnnpack_qat_qconfig: QConfig = QConfig(_signed, fused_wt_fake_quant_range_neg_127_to_127)
+default_per_channel_symmetric_qnnpack_qat_qconfig: QConfig = QConfig(
     _signed, fused_per_channel_wt_fake_quant_range_neg_127_to_127
 )
 

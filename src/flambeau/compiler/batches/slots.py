@@ -19,7 +19,7 @@ class Slots:
     """
 
     def __init__(self, small: Sequence[Any], big: Sequence[Any], sizes: Iterable[int] = ()):
-        self.big = list(big)
+        self.big: list[Any] = list(big)
         self.of: dict[tuple[type, Any, Any], int] = {}
         self.places: dict[int, int] = {}  # where numbers differ, and the slot
         for i, (a, b) in enumerate(zip(small, big, strict=True)):

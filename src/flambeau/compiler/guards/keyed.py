@@ -66,7 +66,7 @@ class Answer:
     __slots__ = ("value",)
 
     def __init__(self, value: Any):
-        self.value = value
+        self.value: Any = value
 
     def __getitem__(self, key: Any) -> Any:
         return self.value

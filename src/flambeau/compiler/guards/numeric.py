@@ -105,8 +105,8 @@ class Asking:
     FUNCTIONS = (sum, min, max, sorted)
 
     def __init__(self, function: Any, reads: Any):
-        self.function = function
-        self.reads = reads
+        self.function: Any = function
+        self.reads: Any = reads
 
     def _asked(self, value: Any) -> Any:
         return constant(value, self.reads) if asks_nobody(value) else value
@@ -229,9 +229,9 @@ class Direct:
     __slots__ = ("function", "method", "name")
 
     def __init__(self, function: Any, method: Any, name: str):
-        self.function = function
-        self.method = method
-        self.name = name  # in the class: the method itself may be called otherwise
+        self.function: Any = function
+        self.method: Any = method
+        self.name: str = name  # in the class: the method itself may be called otherwise
 
     def __call__(self, thing: Any) -> Any:
         made = self.method(thing)

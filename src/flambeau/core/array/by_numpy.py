@@ -64,7 +64,7 @@ class Written:
             for value in writer.fixed.values():
                 if value.dtype.name in REAL:
                     _CHECKS[value.dtype.name, writer.chooses](value)
-        self.quiet = not writer.computes  # nothing that NumPy warns of
+        self.quiet: bool = not writer.computes  # nothing that NumPy warns of
         self.elements: int = writer.elements + sum(math.prod(v.aval.shape) for v in closed.jaxpr.invars)
 
     def __call__(self, arrays: Sequence[Any]) -> list[np.ndarray]:

@@ -36,7 +36,7 @@ from .promotion import fit
 from .signature import PYTHON_NUMBERS, NoCount, not_a_tensor, numbers_held
 from .sparse_forms import instead
 
-held_array = numbers_held.array
+held_array: Callable[[Any], Any] = numbers_held.array
 _as_they_are = {*PYTHON_NUMBERS, ArrayImpl, MetaArray}
 
 

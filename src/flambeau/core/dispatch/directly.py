@@ -59,7 +59,9 @@ class Direct:
     """A form for the static arguments of one program."""
 
     def __init__(self, form: Form, signature: Signature, key: Any):
-        self.form, self.signature, self.key = form, signature, key
+        self.form: Form = form
+        self.signature: Signature = signature
+        self.key: Any = key
 
     def _given(self, arrays: Sequence[Any], turned: tuple[bool, ...], cotangents: int) -> Given:
         count = len(arrays) - cotangents

@@ -26,7 +26,9 @@ class ByNumPy:
     __slots__ = ("form", "key", "signature")
 
     def __init__(self, form: NumPyForm, signature: Signature, key: Any):
-        self.form, self.signature, self.key = form, signature, key
+        self.form: NumPyForm = form
+        self.signature: Signature = signature
+        self.key: Any = key
 
     def __call__(self, *flat: Any) -> Any:
         return self.form.call(*unpack(self.signature, self.key, flat)[0])

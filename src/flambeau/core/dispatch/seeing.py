@@ -41,7 +41,9 @@ class Way:
     __slots__ = ("shape", "route", "starts", "_hash")
 
     def __init__(self, shape: tuple[int, ...], route: Any, starts: bool):
-        self.shape, self.route, self.starts = shape, route, starts
+        self.shape: tuple[int, ...] = shape
+        self.route: Any = route
+        self.starts: bool = starts
         self._hash = hash((shape, route, starts))
 
     def __hash__(self) -> int:

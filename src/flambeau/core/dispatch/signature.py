@@ -204,8 +204,8 @@ class Signature:
         self.options = options
         self.between = between
         self.exact = exact
-        self.room = room or {}
-        self.whole = (*whole, *exact)
+        self.room: dict[str, str] = room or {}
+        self.whole: tuple[str, ...] = (*whole, *exact)
         self.promotes = promotes
         self.parameters: Any = list(self.signature.parameters.values())  # type: ignore[has-type]
         self.kinds: list[int] = [kind_of(p) for p in self.parameters]

@@ -52,7 +52,7 @@ class Within:
 
     def __init__(self, unit: Unit, lets_go: bool):
         self.unit, self.gathering = unit, unit.gathering
-        self.lets_go = lets_go and unit.gathering is not None
+        self.lets_go: bool = lets_go and unit.gathering is not None
 
     def __call__(self, node: Any, outputs: Any) -> None:
         if self.lets_go:

@@ -8,4 +8,4 @@ __all__ = ["LaunchConfig", "elastic_launch", "launch_agent"]
 
 LaunchConfig: Any = _later.kind("LaunchConfig", __name__)
 elastic_launch: Any = _later.kind("elastic_launch", __name__)
-launch_agent = _later.function("launch_agent", __name__)
+launch_agent: Any = _later.function("launch_agent", __name__)

@@ -37,7 +37,7 @@ class PipelineStage:
                 "PipelineStage(get_mesh=): what goes between stages are plain tensors, no DTensors"
             )
         self.submod, self.stage_index, self.num_stages, self.device = submodule, stage_index, num_stages, device
-        self.group = chosen(group)
+        self.group: Any = chosen(group)
         self.group_rank, self.group_size = self.group.rank(), self.group.size()
         if num_stages < self.group_size:
             raise ValueError(

@@ -26,7 +26,7 @@ class _PadNd(Module):
 
     def __init__(self, padding: int | tuple[int, ...]) -> None:
         super().__init__()
-        self.padding = _ntuple(2 * self._dims)(padding)
+        self.padding: tuple[Any, ...] = _ntuple(2 * self._dims)(padding)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.pad(input, self.padding, self._mode)
@@ -47,7 +47,7 @@ class _ConstantPadNd(_PadNd):
     def __init__(self, padding: int | tuple[int, ...], value: float) -> None:
         Module.__init__(self)
         self.value = value
-        self.padding = _ntuple(2 * self._dims)(padding)
+        self.padding: tuple[Any, ...] = _ntuple(2 * self._dims)(padding)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.pad(input, self.padding, "constant", self.value)

@@ -13,7 +13,7 @@ class ModelAverager(abc.ABC):
     """Averages parameters over a group; `step` counts the calls."""
 
     def __init__(self, process_group: Any = None):
-        self.process_group = chosen(process_group)
+        self.process_group: Any = chosen(process_group)
         self.step = 0
 
     @abc.abstractmethod

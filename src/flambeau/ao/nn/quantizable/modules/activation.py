@@ -50,12 +50,12 @@ class MultiheadAttention(layers.MultiheadAttention):
         self.linear_K: Linear = Linear(self.kdim, self.embed_dim, **kwargs)
         self.linear_V: Linear = Linear(self.vdim, self.embed_dim, **kwargs)
         self.out_proj = Linear(self.embed_dim, self.embed_dim, **kwargs)  # type: ignore[assignment]
-        self.q_scaling_product = FloatFunctional()
-        self.quant_attn_output = QuantStub()
-        self.quant_attn_output_weights = QuantStub()
-        self.dequant_q = DeQuantStub()
-        self.dequant_k = DeQuantStub()
-        self.dequant_v = DeQuantStub()
+        self.q_scaling_product: FloatFunctional = FloatFunctional()
+        self.quant_attn_output: QuantStub = QuantStub()
+        self.quant_attn_output_weights: QuantStub = QuantStub()
+        self.dequant_q: DeQuantStub = DeQuantStub()
+        self.dequant_k: DeQuantStub = DeQuantStub()
+        self.dequant_v: DeQuantStub = DeQuantStub()
 
     def _get_name(self) -> str:
         return "QuantizableMultiheadAttention"

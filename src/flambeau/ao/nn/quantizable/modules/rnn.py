@@ -61,14 +61,14 @@ class LSTMCell(Module):
         else:
             self.igates, self.hgates = linears(4 * hidden_dim)
             self.gates = FloatFunctional()
-        self.input_gate = Sigmoid()
-        self.forget_gate = Sigmoid()
-        self.cell_gate = Tanh()
-        self.output_gate = Sigmoid()
-        self.fgate_cx = FloatFunctional()
-        self.igate_cgate = FloatFunctional()
-        self.fgate_cx_igate_cgate = FloatFunctional()
-        self.ogate_cy = FloatFunctional()
+        self.input_gate: Sigmoid = Sigmoid()
+        self.forget_gate: Sigmoid = Sigmoid()
+        self.cell_gate: Tanh = Tanh()
+        self.output_gate: Sigmoid = Sigmoid()
+        self.fgate_cx: FloatFunctional = FloatFunctional()
+        self.igate_cgate: FloatFunctional = FloatFunctional()
+        self.fgate_cx_igate_cgate: FloatFunctional = FloatFunctional()
+        self.ogate_cy: FloatFunctional = FloatFunctional()
         self.initial_hidden_state_qparams = self.initial_cell_state_qparams = (1.0, 0)
         self.hidden_state_dtype = self.cell_state_dtype = _QUINT8
 
@@ -193,7 +193,7 @@ class LSTM(Module):
         self.num_layers = num_layers
         self.bias = bias
         self.batch_first = batch_first
-        self.dropout = float(dropout)
+        self.dropout: float = float(dropout)
         self.bidirectional = bidirectional
         if not isinstance(dropout, numbers.Number) or not 0 <= dropout <= 1 or isinstance(dropout, bool):
             raise ValueError(
