@@ -90,6 +90,7 @@ REFUSED = {
     "a sum of products": lambda x, y: x.at[jnp.array([1, 1])].add(y[:2] * y[2:4]),
     "a product at places": lambda x, y: x.at[jnp.array([1, 1])].multiply(y[:2]),
     "another function at places": lambda x, y: x.at[jnp.array([1, 2])].apply(jnp.sqrt),
+    "complex numbers": lambda x, y: x.astype(np.complex64),
     "floats in order": lambda x, y: jnp.sort(x),
     "loops": lambda x, y: lax.fori_loop(0, 3, lambda i, x: -x, x),
 }

@@ -27,7 +27,7 @@ BUDGET = (
 )
 _CALL, _ELEMENT = 0.25, 2e-6  # ms of a call, and of each of its elements
 _MOST = 256  # programs of one function of which this is known
-_FEW = 16  # programs of one function; if there are more, its shapes change at each call, and a shape may never come again
+_FEW = 16  # programs of one function: if there are more, its shapes change, and each may never come again
 _MORE = 8  # times the budget, then: a compilation takes as long as some thousand calls
 
 Key = tuple[Any, ...]
