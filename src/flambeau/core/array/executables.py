@@ -347,7 +347,7 @@ def jit(
         flat, tree = jax.tree_util.tree_flatten(([a for i, a in enumerate(args) if i not in static], kwargs))
         return _key((function if identity is None else identity, fixed), flat, tree)
 
-    return _front(made, key_of, loaded, None, identity, quickly, first)
+    return _front(made, key_of, loaded, None, identity, quickly and not gives, first)
 
 
 def ready(identity: Any, arrays: Sequence[Any], build: Build, loaded: Callable[[], None]) -> tuple[Any, Any]:
