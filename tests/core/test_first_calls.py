@@ -90,6 +90,7 @@ REFUSED = {
     "a sum of products": lambda x, y: x.at[jnp.array([1, 1])].add(y[:2] * y[2:4]),
     "a product at places": lambda x, y: x.at[jnp.array([1, 1])].multiply(y[:2]),
     "another function at places": lambda x, y: x.at[jnp.array([1, 2])].apply(jnp.sqrt),
+    "complex numbers": lambda x, y: x.astype(np.complex64),
     "floats in order": lambda x, y: jnp.sort(x),
     "loops": lambda x, y: lax.fori_loop(0, 3, lambda i, x: -x, x),
 }
@@ -217,6 +218,26 @@ def test_views_of_a_new_shape_need_no_compilation(monkeypatch):
     whole = np.arange(3.0 * 7 * 41).reshape(3, 7, 41)
     assert np.array_equal(made, whole.transpose(0, 2, 1)[:, 1:, :2])
     assert gradient.sum() == 240 and gradient[:, :2, 1:].sum() == 240
+
+
+@pytest.mark.skipif(not first_calls.SERVES, reason="this version of JAX is not known, or it is turned off")
+def test_writes_into_parts_of_a_new_shape_need_no_compilation(monkeypatch):
+    monkeypatch.setattr(executables, "store", lambda: None)
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(lambda name, *_, **__: compiled.append(name))
+    made, wanted, kept = fb.zeros(5, 83), np.zeros((5, 83), np.float32), []
+    compiled.clear()
+    for row in range(5):
+        kept.append(made.clone())
+        made[row, 70 - row :] = -float(row)
+        made[row, : 11 + row] = fb.arange(11.0 + row)
+        wanted[row, 70 - row :], wanted[row, : 11 + row] = -row, np.arange(11 + row)
+    assert made.tolist() == wanted.tolist() and not any("backend_compile" in name for name in compiled)
+    assert [k.count_nonzero().item() for k in kept] == [np.count_nonzero(wanted[:row]) for row in range(5)]
+    for _ in range(80):  # and XLA, which takes the array's memory over, writes the same
+        made[2, 3:70] = 5
+        wanted[2, 3:70] = 5
+    assert made.tolist() == wanted.tolist() and any("backend_compile" in name for name in compiled)
 
 
 def test_results_share_no_memory():

@@ -183,22 +183,15 @@ class _Writer:
                     (v, _Value(g.place, g.rounded, narrowed=g.narrowed, gate=g.gate))
                     for v, g in zip(equation.outvars, given, strict=True)
                 )
-            elif name in SEVERAL:
-                for v, step in zip(equation.outvars, SEVERAL[name](equation), strict=True):
-                    values[v] = self._step(equation, given, v.aval, step)
-            elif name in RULES and len(equation.outvars) == 1:
-                (v,) = equation.outvars
-                values[v] = self._step(equation, given, v.aval, RULES[name](equation))
             else:
-                raise Refused(name)
+                for v, step in zip(equation.outvars, _steps(equation), strict=True):
+                    values[v] = self._step(equation, given, v.aval, step)
         return list(map(read, jaxpr.outvars))
 
     def _step(self, equation: Any, given: list[_Value], out: Any, step: Step) -> _Value:
         """One result of an operation, which `step` gives."""
         name, avals = equation.primitive.name, [a.aval for a in (*equation.invars, *equation.outvars)]
         moves = name in MOVES
-        if not {aval.dtype.name for aval in avals} <= (MOVED if moves else COMPUTED):
-            raise Refused(name)
         rounds = name in _ROUNDING and out.dtype.kind == "f"
         if rounds:
             _refuse_chains(equation, given)
@@ -254,6 +247,19 @@ def _within(most: int) -> Step:
             raise Refused("integers that may overflow")
 
     return check
+
+
+def _steps(equation: Any) -> list[Step]:
+    """What NumPy does for each of an operation's results."""
+    name = equation.primitive.name
+    taken = MOVED if name in MOVES else COMPUTED
+    if not {a.aval.dtype.name for a in (*equation.invars, *equation.outvars)} <= taken:
+        raise Refused(name)
+    if name in SEVERAL:
+        return SEVERAL[name](equation)
+    if name not in RULES or len(equation.outvars) != 1:
+        raise Refused(name)
+    return [RULES[name](equation)]
 
 
 def _is_literal(atom: Any) -> bool:

@@ -54,6 +54,7 @@ _CALLS = re.compile(r'custom_call_target="([^"]*)"')
 _QUIET = sys.version_info < (3, 12)
 
 _SMALL = 1024  # elements. From 2,048 on GELU's derivative by tanh runs 1.1 times as long if it is compiled `QUICKLY`
+_COPIED = 1 << 14  # elements that the operations of a write give together: arrays of up to 4,000 may be copied
 _STEPS = frozenset({"while", "scan"})
 _FORGET = True  # said of a call without a program: else JAX's dispatcher would never again call one for these arguments by itself
 
@@ -329,20 +330,24 @@ def jit(
     and first calls by NumPy: what `by_numpy` gives, a function of NumPy's arrays, or else what is found out by a trace.
     """
     made: Any = jax.jit(function, **options)
-    if not KNOWN or made._jit_info.donate_argnums or made._jit_info.compiler_options_kvs:
+    if not KNOWN or made._jit_info.compiler_options_kvs:
         return made
     static = set(made._jit_info.static_argnums)
+    gives = made._jit_info.donate_argnums  # a program that writes over its arguments is not kept
+    if gives and not quickly:
+        return made
 
-    first = FirstCalls(by_numpy) if quickly else None
+    # NumPy copies what XLA writes into: only what is small
+    first = FirstCalls(by_numpy, _COPIED if gives else math.inf) if quickly else None
 
     def key_of(args: Any, kwargs: Any) -> str | None:
-        if store() is None or not kwargs.keys().isdisjoint(made._jit_info.static_argnames):
+        if gives or store() is None or not kwargs.keys().isdisjoint(made._jit_info.static_argnames):
             return None
         fixed = [(i, a) for i, a in enumerate(args) if i in static]
         flat, tree = jax.tree_util.tree_flatten(([a for i, a in enumerate(args) if i not in static], kwargs))
         return _key((function if identity is None else identity, fixed), flat, tree)
 
-    return _front(made, key_of, loaded, None, identity, quickly, first)
+    return _front(made, key_of, loaded, None, identity, quickly and not gives, first)
 
 
 def ready(identity: Any, arrays: Sequence[Any], build: Build, loaded: Callable[[], None]) -> tuple[Any, Any]:

@@ -27,7 +27,7 @@ BUDGET = (
 )
 _CALL, _ELEMENT = 0.25, 2e-6  # ms of a call, and of each of its elements
 _MOST = 256  # programs of one function of which this is known
-_FEW = 16  # programs of one function; if there are more, its shapes change at each call, and a shape may never come again
+_FEW = 16  # programs of one function: if there are more, its shapes change, and each may never come again
 _MORE = 8  # times the budget, then: a compilation takes as long as some thousand calls
 
 Key = tuple[Any, ...]
@@ -98,13 +98,16 @@ class _Told:
 
 
 class FirstCalls:
-    """Those of one function, by the kinds of its arguments. `told` is a function of NumPy's arrays with the same results."""
+    """Those of one function, by the kinds of its arguments. `told` is a function of NumPy's arrays with the same results,
+    `most` how many elements its operations may give in all.
+    """
 
-    __slots__ = ("_count", "_programs", "_told")
+    __slots__ = ("_count", "_most", "_programs", "_told")
 
-    def __init__(self, told: Callable[..., Any] | None = None) -> None:
+    def __init__(self, told: Callable[..., Any] | None = None, most: float = math.inf) -> None:
         self._programs: dict[Key, _Program | _Told | None] = {}
         self._told = told
+        self._most = most
         self._count = 0  # of programs that there have been
 
     def forget(self) -> None:
@@ -115,12 +118,13 @@ class FirstCalls:
         """A program that is nowhere yet is called for: whether it is one of those, and new."""
         if key in self._programs:
             return False
-        try:
-            self._take(key, _Program(jaxpr, tree))
-        except Refused:
-            self._take(key, None)
-            return False
-        return True
+        program = None
+        with contextlib.suppress(Refused):
+            program = _Program(jaxpr, tree)
+            if program.written.elements > self._most:
+                program = None
+        self._take(key, program)
+        return program is not None
 
     def _take(self, key: Key, program: _Program | _Told | None) -> None:
         if len(self._programs) >= _MOST:
