@@ -109,18 +109,29 @@ FUSED(void, remainders, (const uint32_t* words, uint32_t span, int64_t low, int6
 // Box and Muller (1958) for blocks of 16: 8 radii, then 8 angles, in place. PyTorch's numbers come of the series for single
 // precision of Moshier's Cephes library (1984 to 1992), with a product and a sum rounded once wherever one follows the other:
 // which of them were found out by comparing 160,000 numbers. `src/flambeau/core/context/normals.py` is the same in NumPy.
-FUSED(void, normals, (float* block, float mean, float deviation), (block, mean, deviation)) {
+// Choices are made on bits: GCC vectorises no others here.
+INLINED int32_t bits_of(float x) {
+  int32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+
+INLINED float number_of(int32_t bits) {
+  float x;
+  std::memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+// The bit of a number's sign, where the third bit is set.
+INLINED int32_t flipped(int32_t bits) { return static_cast<int32_t>((static_cast<uint32_t>(bits) & 4) << 29); }
+
+// Eight numbers fill a vector of 32 bytes: for one of 64 GCC would compute them one by one.
+COMPILED_FOR("avx2,fma", "avx2,fma", void, normals, (float* block, float mean, float deviation), (block, mean, deviation)) {
   for (int i = 0; i < 8; ++i) {
-    const float uniform = 1.0f - block[i];
-    int32_t bits;
-    std::memcpy(&bits, &uniform, sizeof bits);
-    float exponent = static_cast<float>((bits >> 23) - 126);
-    bits = (bits & 0x007fffff) | 0x3f000000;
-    float m;
-    std::memcpy(&m, &bits, sizeof m);
-    const bool small = m < 0.707106781186547524f;
-    exponent -= small ? 1.0f : 0.0f;
-    const float x = (m - 1.0f) + (small ? m : 0.0f), z = x * x;
+    const int32_t bits = bits_of(1.0f - block[i]), part = (bits & 0x007fffff) | 0x3f000000;
+    const int32_t small = -static_cast<int32_t>(part < 0x3f3504f3);  // than the square root of a half
+    const float exponent = static_cast<float>((bits >> 23) - 126 + small);
+    const float x = (number_of(part) - 1.0f) + number_of(part & small), z = x * x;
     float y = 7.0376836292e-2f;
     y = __builtin_fmaf(y, x, -1.1514610310e-1f);
     y = __builtin_fmaf(y, x, 1.1676998740e-1f);
@@ -148,12 +159,11 @@ FUSED(void, normals, (float* block, float mean, float deviation), (block, mean, 
     float s = __builtin_fmaf(-1.9515295891e-4f, square, 8.3321608736e-3f);
     s = __builtin_fmaf(s, square, -1.6666654611e-1f);
     s = __builtin_fmaf(s * square, r, r);
-    const bool straight = (eighth & 2) == 0;
-    float sine = straight ? s : c, cosine = straight ? c : s;
-    sine = eighth & 4 ? -sine : sine;
-    cosine = (eighth - 2) & 4 ? cosine : -cosine;
-    block[i] = __builtin_fmaf(radius * cosine, deviation, mean);
-    block[8 + i] = __builtin_fmaf(radius * sine, deviation, mean);
+    const int32_t turned = -((eighth >> 1) & 1), of_sine = bits_of(s), of_cosine = bits_of(c);
+    const int32_t sine = (of_sine & ~turned) | (of_cosine & turned), cosine = (of_cosine & ~turned) | (of_sine & turned);
+    const float height = number_of(sine ^ flipped(eighth)), width = number_of(cosine ^ flipped(~(eighth - 2)));
+    block[i] = __builtin_fmaf(radius * width, deviation, mean);
+    block[8 + i] = __builtin_fmaf(radius * height, deviation, mean);
   }
 }
 

@@ -22,7 +22,7 @@ from ..core.dispatch.help import explain_functions as _explain_functions
 from ..core.tensor.tensor import Tensor
 from ..ops.making.creation import filled, number_of
 from ..ops.random import factories as draws
-from ..ops.random.factories import fill_drawn
+from ..ops.random.factories import fill_drawn, refusal
 
 __all__ = [
     "calculate_gain",
@@ -159,7 +159,9 @@ def trunc_normal_(
     b: float = 2.0,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Normal values, those outside [a, b] drawn anew."""
+    """Normal values, those outside [a, b] drawn anew. NotImplementedError for complex and whole numbers."""
+    if not tensor.dtype.is_floating_point:
+        raise refusal("lt_cpu" if tensor.dtype.is_complex else "normal_kernel_cpu", tensor.dtype)
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn(
             f"mean is more than 2 std from [a, b] in nn.init.trunc_normal_. (mean {mean:g}, std {std:g}, [{a:g}, {b:g}]) "

@@ -354,6 +354,12 @@ def takes_number(name: str, parameter: str, position: int) -> bool:
     return not named or any(_accepts(a, 1, len(a.declared.steps), number) for a in named)
 
 
+def word_of_number(name: str, parameter: str) -> str:
+    """What PyTorch's errors call a parameter that takes a real number: a `Number` may be complex elsewhere."""
+    kinds = {a.declared.base for schema in _schemas(name) for a in schema.arguments if a.name == parameter}
+    return _WORDS["Scalar"] if "Scalar" in kinds else "float"
+
+
 def _says_so(error: Exception) -> bool:
     """Whether an error is already about an argument's kind: a TypeError, or PyTorch's AttributeError raised in its words."""
     return type(error) is TypeError or (type(error) is AttributeError and error.obj is None)

@@ -19,7 +19,7 @@ from ..context.overrides import Overridden, has_say
 from ..tensor.tensor import Tensor
 from .host_numbers import HostNumber
 from .limits import looks_large, refuse_beyond
-from .misfits import refuse_recorded, takes_count
+from .misfits import refuse_recorded, takes_count, word_of_number
 
 ARRAY, ARRAYS, SCALAR, FLOAT, STATIC, VARARGS = range(6)
 
@@ -147,7 +147,8 @@ def number(name: str, argument: str, position: int, value: Any) -> Any:
         return float(value)
     if has_say(value):
         raise Overridden(f"{kind.__name__} has a say")
-    raise TypeError(f"{name}(): argument '{argument}' (position {position}) must be float, not {kind.__name__}")
+    word = word_of_number(name, argument)
+    raise TypeError(f"{name}(): argument '{argument}' (position {position}) must be {word}, not {kind.__name__}")
 
 
 _TENSORS = frozenset(("input", "bias", "grid"))  # other arguments may be numbers: a momentum, the weight of `lerp`
@@ -329,7 +330,10 @@ class Signature:
             if self.varargs is None:
                 if (now := self._in_todays_order(name, args)) is not None:
                     return self._by_parameter(name, now[0], {**kwargs, **now[1]})
-                raise TypeError(f"{name}() takes {self.positional} positional arguments but {len(args)} were given")
+                several = "s" if self.positional != 1 else ""
+                raise TypeError(
+                    f"{name}() takes {self.positional} positional argument{several} but {len(args)} were given"
+                )
             extra = args[self.positional :]
             values[self.varargs] = extra[0] if len(extra) == 1 and isinstance(extra[0], (tuple, list)) else extra
             args = args[: self.positional]

@@ -307,7 +307,8 @@ class _FractionalMaxPoolNd(Module):
         self.register_buffer("_random_samples", _random_samples)
         self.output_size: tuple[Any, ...] | None = None if output_size is None else spread(output_size)
         self.output_ratio: tuple[Any, ...] | None = None if output_ratio is None else spread(output_ratio)
-        if self.output_ratio is not None and not all(0 < ratio < 1 for ratio in self.output_ratio):
+        ratios = self.output_ratio
+        if ratios is not None and not all(0 < ratios[dim] < 1 for dim in range(self._dims)):
             limits = "between 0 and 1"
             raise ValueError(f"output_ratio must be {limits} (got {output_ratio})")
 

@@ -16,6 +16,7 @@ from ...core.array.dtypes import get_default_dtype, int64, promote, uint8
 from ...core.array.formats import contiguous_format
 from ...core.array.geometry import Geometry, overlaps
 from ...core.array.meta import MetaArray, is_meta
+from ...core.context.generator import empty_on_host
 from ...core.context.grad_mode import is_grad_enabled
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.tracing import Untraceable
@@ -230,7 +231,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     if type(array) is MetaArray:
         self._assign(array, None)
         return self
-    full = np.empty(array.shape, array.dtype)
+    full = empty_on_host(array.shape, array.dtype)  # which JAX keeps without a copy
     full.fill(
         cast_number(value, array.dtype)
         if array.dtype.kind == "V" or array.dtype.itemsize == 1

@@ -262,8 +262,8 @@ def _exponential_unit(input: jax.Array, alpha: float, rate: float, scale: float)
 
 @jax.custom_jvp
 def _exponential(x: jax.Array, size: Any, rate: Any, scale: Any) -> jax.Array:
-    below = jnp.where(x > 0, jnp.zeros((), x.dtype), x)  # exp must not overflow in the branch that is not taken
-    return jnp.where(x > 0, scale * x, size * jnp.expm1(below * rate))
+    below = jnp.where(x >= 0, jnp.zeros((), x.dtype), x)  # exp must not overflow in the branch that is not taken
+    return jnp.where(x >= 0, scale * x, size * jnp.expm1(below * rate))  # a zero keeps its sign
 
 
 @_exponential.defjvp
@@ -276,7 +276,7 @@ def _exponential_jvp(primals: Any, tangents: Any) -> Any:
 
 
 @operator(methods=False, public=("nn.functional",), in_python=False)
-def gelu(input: Array, approximate: str = "none") -> Array:
+def gelu(input: Array, *, approximate: str = "none") -> Array:
     """x * Phi(x) with Phi the normal distribution's integral, exact ('none') or through tanh ('tanh')"""
     if approximate not in ("none", "tanh"):
         raise RuntimeError(f"approximate argument must be either none or tanh. (got {approximate!r})")
@@ -374,7 +374,8 @@ def _along(function: Callable, what: str, input: jax.Array, dim: int, dtype: Any
     axis = normalized_dim(dim, input.ndim)
     if dtype is not None:
         input = input.astype(dtype)
-    require_floating(what, input)
+    last = "lastdim_" if axis == max(input.ndim, 1) - 1 else ""
+    require_floating(f"{what}_{last}kernel_impl", input)
     if input.size == 0:
         return input
     result = function(jnp.atleast_1d(wide(input)), axis=axis)
@@ -384,13 +385,13 @@ def _along(function: Callable, what: str, input: jax.Array, dim: int, dtype: Any
 @operator(public=("torch", "special"), derivative="SoftmaxBackwardDataBackward0", autocast={"cuda": "float32"})
 def softmax(input: Array, dim: int, dtype: Any = None) -> Array:
     """exp(x) over its sum along `dim`; `dtype` is that of the result, and the input is cast to it first"""
-    return _along(jax.nn.softmax, "softmax_lastdim_kernel_impl", input, dim, dtype)
+    return _along(jax.nn.softmax, "softmax", input, dim, dtype)
 
 
 @operator(public=("torch", "special"), autocast={"cuda": "float32"})
 def log_softmax(input: Array, dim: int, dtype: Any = None) -> Array:
     """log(softmax(x)) along `dim`, without overflow"""
-    return _along(jax.nn.log_softmax, "log_softmax_lastdim_kernel_impl", input, dim, dtype)
+    return _along(jax.nn.log_softmax, "log_softmax", input, dim, dtype)
 
 
 _relu, _softmax, _log_softmax = relu, softmax, log_softmax
