@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -119,7 +120,8 @@ def test_copies_and_pickles() -> None:
 def test_what_is_scripted_is_not_pickled(made: Callable[[Any], Any]) -> None:
     errors = [agreed_error(lambda t=t: pickle.dumps(made(t))) for t in (torch, fb)]
     assert type(errors[0]) is type(errors[1])
-    assert str(errors[1]).replace("flambeau", "torch").startswith(str(errors[0])) and "save(file)" in str(errors[1])
+    theirs = re.sub(r"___torch_mangle_\d+\.", "", str(errors[0]))  # a class that was compiled before
+    assert str(errors[1]).replace("flambeau", "torch").startswith(theirs) and "save(file)" in str(errors[1])
 
 
 def test_a_typed_attribute_is_its_value_once_scripted() -> None:

@@ -221,7 +221,7 @@ def random_split(
 def _whole_lengths(fractions: Sequence[float], total: int) -> list[int]:
     for i, fraction in enumerate(fractions):
         if not 0 <= fraction <= 1:
-            raise ValueError(f"Fraction at index {i} is not between 0 and 1: it is {fraction}")
+            raise ValueError(f"{message('split_fraction_outside', index=i)}: it is {fraction}")
     counts = [math.floor(total * fraction) for fraction in fractions]
     for i in range(total - sum(counts)):
         counts[i % len(counts)] += 1
