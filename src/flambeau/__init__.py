@@ -220,6 +220,7 @@ for _name in ("_C", "image"):  # of the real torchvision, whose Python part runs
     ).register()
 _doors.html = lambda kind, value: importlib.import_module(f"{__package__}.utils._html").view(kind, value)
 _doors.compile = lambda *args, **kwargs: __getattr__("compile")(*args, **kwargs)
+_doors.scripted = lambda f, where: importlib.import_module(f"{__package__}.jit").load(f, where)
 _doors.vmap = lambda *args, **kwargs: __getattr__("vmap")(*args, **kwargs)
 
 

@@ -284,3 +284,32 @@ def test_symbols_of_sizes() -> None:
     ]
     for call in calls:
         agree(call)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda t: t.ops.aten.sin.default(t.ones(1), y=2),
+        lambda t: t.ops.aten.sin.default(t.ones(1), 2),
+        lambda t: t.ops.aten.add.Tensor(t.ones(1), t.ones(1), 3),
+        lambda t: t.ops.aten.sin.default(y=2),
+    ],
+)
+def test_texts_of_calls_with_too_many_arguments(call: Any) -> None:
+    texts = []
+    for lib in (torch, fb):
+        with pytest.raises(RuntimeError) as caught:
+            call(lib)
+        texts.append(str(caught.value).splitlines()[0])
+    assert texts[0] == texts[1]
+
+
+def test_opcheck_hands_out_the_error_itself() -> None:
+    for lib in (torch, fb):
+        with lib.library._scoped_library("hands_out", "FRAGMENT") as library:
+            library.define("f(Tensor x) -> Tensor")
+            library.impl("f", lambda x: x.add_(1).clone(), "CPU")
+            found = lib.library.opcheck(
+                lib.ops.hands_out.f.default, (lib.ones(1),), test_utils="test_schema", raise_exception=False
+            )
+        assert str(found["test_schema"]) == "Argument x is not defined as mutable but was mutated"

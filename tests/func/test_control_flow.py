@@ -184,3 +184,11 @@ def test_debug_unwrap() -> None:
     fb.vmap(lambda a: seen.append(fb.func.debug_unwrap(a).tolist()) or a)(x)
     fb.func.jvp(lambda a: seen.append(fb.func.debug_unwrap(a).tolist()) or a, (x,), (x,))
     assert seen == [[1, 2, 3]] * 2 and fb.func.debug_unwrap(x) is x
+
+
+def test_the_place_that_cond_and_map_once_had() -> None:
+    from flambeau.functorch.experimental import control_flow
+
+    x = fb.arange(3.0)
+    assert control_flow.map(lambda row, y: row + y, x, fb.ones(1)).flatten().tolist() == [1, 2, 3]
+    assert control_flow.cond is fb.cond

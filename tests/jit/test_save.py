@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 
 import flambeau as fb
 from flambeau import nn
@@ -213,3 +214,27 @@ def test_many_arguments_that_may_be_none(tmp_path):
     assert loaded(one).item() == 1 and loaded(one, one, one, one, one).item() == 5
     with pytest.raises(RuntimeError, match="no graph for a call without a, b, d"):
         loaded(one, c=one)
+
+
+def test_files_that_the_archive_lacks_are_empty(tmp_path: Path) -> None:
+    for t in (torch, fb):
+        t.jit.script(t.nn.Linear(1, 1)).save(tmp_path / "m.pt", _extra_files={"a": "x"})
+        extra = {"a": "", "b": "kept?"}
+        t.jit.load(tmp_path / "m.pt", _extra_files=extra)
+        assert extra == {"a": b"x", "b": b""}
+
+
+@pytest.mark.filterwarnings("always")
+def test_torch_load_of_a_scripted_file_goes_on_to_jit_load(tmp_path: Path) -> None:
+    for t in (torch, fb):
+        scripted = t.jit.script(t.nn.Linear(2, 1))
+        scripted.save(tmp_path / "m.pt")
+        with pytest.raises(
+            RuntimeError, match=r"^Cannot use ``weights_only=True`` with TorchScript archives passed to"
+        ):
+            t.load(tmp_path / "m.pt")
+        buffer = io.BytesIO((tmp_path / "m.pt").read_bytes())
+        for source in (tmp_path / "m.pt", buffer):
+            with pytest.warns(UserWarning, match="received a zip file that looks like a TorchScript archive"):
+                made = t.load(source, "cpu", weights_only=False)
+            assert t.equal(made(t.ones(1, 2)), scripted(t.ones(1, 2)))

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+import torch
 
 import flambeau as fb
 from flambeau import nn
@@ -17,6 +21,16 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:torch.jit. there is no TorchScript:UserWarning"),
     pytest.mark.filterwarnings("ignore:.torch.jit.:DeprecationWarning"),  # torch of its own
 ]
+
+
+def adds_one(x):  # type: ignore[no-untyped-def]
+    return x + 1
+
+
+def agreed_error(code: Callable[[], Any]) -> Exception:
+    with pytest.raises(Exception) as caught:
+        code()
+    return caught.value
 
 
 class Block(nn.Module):
@@ -98,8 +112,39 @@ def test_copies_and_pickles() -> None:
     assert fb.equal(copied(x), scripted(x)) and isinstance(copied, fb.jit.ScriptModule)
     copied.train()[0].weight.data.zero_()
     assert not scripted.training and scripted[0].weight.any()
-    with pytest.raises(pickle.PickleError, match="ScriptModules/ScriptFunctions cannot be deepcopied"):
-        pickle.dumps(scripted)
+    shallow = copy.copy(scripted)
+    assert shallow[0] is scripted[0] and shallow._modules is not scripted._modules
+
+
+@pytest.mark.parametrize("made", [lambda t: t.jit.script(t.nn.Linear(2, 2)), lambda t: t.jit.script(adds_one)])
+def test_what_is_scripted_is_not_pickled(made: Callable[[Any], Any]) -> None:
+    errors = [agreed_error(lambda t=t: pickle.dumps(made(t))) for t in (torch, fb)]
+    assert type(errors[0]) is type(errors[1])
+    theirs = re.sub(r"___torch_mangle_\d+\.", "", str(errors[0]))  # a class that was compiled before
+    assert str(errors[1]).replace("flambeau", "torch").startswith(theirs) and "save(file)" in str(errors[1])
+
+
+def test_a_typed_attribute_is_its_value_once_scripted() -> None:
+    for t in (torch, fb):
+        layer = t.nn.Linear(1, 1)
+        layer.rates = t.jit.Attribute([0.5], list[float])
+        assert isinstance(layer.rates, t.jit.Attribute) and t.jit.script(layer).rates == [0.5]
+
+
+def test_what_is_a_script_module_by_birth_prints_as_a_module() -> None:
+    def one(t: Any) -> Any:
+        class Own(t.jit.ScriptModule):  # type: ignore[misc, name-defined]
+            pass
+
+        return Own()
+
+    assert repr(one(fb)) == repr(one(torch)) == "Own()"
+
+
+def test_strict_fusion_says_that_it_does_nothing() -> None:
+    for t in (torch, fb):
+        with pytest.warns(UserWarning, match="^Only works in script mode$"), t.jit.strict_fusion():
+            pass
 
 
 def test_hooks_and_training() -> None:

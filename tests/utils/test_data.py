@@ -359,3 +359,40 @@ def test_the_state_of_numpy_in_a_worker() -> None:
     for seed, worker in ((0, 0), (12345678901234, 3)):
         ours, theirs = (data._utils.worker._generate_state(seed, worker) for data in (fb.utils.data, torch.utils.data))
         assert ours == theirs
+
+
+OF_ONE_TEXT = [
+    lambda t: t.utils.data.random_split(range(4), [0.5, 1.2, -0.7]),
+    lambda t: t.utils.data.StackDataset(range(2), a=range(2)),
+    lambda t: setattr(t.utils.data.DataLoader(range(2)), "multiprocessing_context", "fork"),
+    lambda t: setattr(t.utils.data.DataLoader(range(2), num_workers=1), "multiprocessing_context", "no"),
+    lambda t: setattr(t.utils.data.DataLoader(range(2), num_workers=1), "multiprocessing_context", 3),
+]
+
+
+@pytest.mark.parametrize("code", OF_ONE_TEXT)
+def test_error_texts(code):
+    texts = []
+    for lib in (torch, fb):
+        with pytest.raises((ValueError, TypeError)) as caught:
+            code(lib)
+        texts.append((caught.type, str(caught.value)))
+    assert texts[1][0] is texts[0][0] and texts[1][1].startswith(texts[0][1])
+
+
+def test_a_context_is_set_by_the_name_of_its_start_method():
+    for lib in (torch, fb):
+        loader = lib.utils.data.DataLoader(range(2), num_workers=1)
+        assert loader.multiprocessing_context is None
+        loader.multiprocessing_context = "spawn"
+        assert type(loader.multiprocessing_context).__name__ == "SpawnContext"
+
+
+def test_texts_of_warnings():
+    for lib in (torch, fb):
+        with pytest.warns(
+            UserWarning, match="^Length of split at index 1 is 0. This might result in an empty dataset.$"
+        ):
+            lib.utils.data.random_split(range(2), [0.9, 0.1])
+        with pytest.warns(FutureWarning, match="^`cummulative_sizes` attribute is renamed to `cumulative_sizes`$"):
+            assert lib.utils.data.ConcatDataset([range(3)]).cummulative_sizes == [3]

@@ -56,7 +56,7 @@ def opcheck(
                 raise OpCheckError(
                     f"opcheck(op, ...): {name} failed with {error} (scroll up for stack trace)"
                 ) from error
-            results[name] = OpCheckError(f"{name} failed with {error}")
+            results[name] = error
     return results
 
 

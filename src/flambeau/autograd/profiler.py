@@ -147,9 +147,9 @@ class profile:
         write_json(path, head)
 
     def export_stacks(self, path: Any, metric: str = "self_cpu_time_total") -> None:
-        """Write the time of each place in the program. ValueError unless the profile was made `with_stack`."""
+        """Write the time of each place in the program. AssertionError unless the profile was made `with_stack`."""
         if not self.with_stack:
-            raise ValueError("export_stacks() requires with_stack=True")
+            raise AssertionError("export_stacks() requires with_stack=True")
         self.function_events.export_stacks(path, metric)
 
     def key_averages(

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.context import doors
 from ..core.dispatch.help import explain_functions as _explain_functions
 from ..core.dispatch.messages import message
 from ..runtime import files
@@ -79,10 +80,20 @@ def load(
     restore = restorer(map_location)
     try:
         return _load(f, restore, unpickle, mmap, weights_only)
+    except _Scripted:
+        if weights_only:
+            told = message("torchscript_weights_only")
+            raise RuntimeError(f"{told} It holds code: pass weights_only=False if you trust it") from None
+        warnings.warn(message("torchscript_dispatched"), UserWarning, stacklevel=2)
+        return doors.scripted(f, map_location)
     except pickle.UnpicklingError as e:
         if weights_only:
             e.args = (f"Weights only load failed. {e}",)
         raise
+
+
+class _Scripted(Exception):
+    """The file is one of `torch.jit.save`."""
 
 
 _FORCE, _FORCE_NO = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
@@ -122,7 +133,11 @@ def _load_file(file: Any, restore: Any, unpickle: Any, mmap: bool | None, weight
     file.seek(start)
     if head == MAGIC:
         mapped = files.mapped(file) if mmap else None
-        result = _load_zip(Reader(file, mapped), restore, unpickle, bool(mmap))
+        archive = Reader(file, mapped)
+        if "header.json" in archive.records:
+            file.seek(start)
+            raise _Scripted
+        result = _load_zip(archive, restore, unpickle, bool(mmap))
         file.seek(0, 2)
         return result
     if mmap:

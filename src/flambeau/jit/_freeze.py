@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -78,7 +79,7 @@ class strict_fusion:
     """A context in which PyTorch fails where it can't fuse: Python, which runs here, fuses nothing and does not fail."""
 
     def __enter__(self) -> None:
-        return
+        warnings.warn("Only works in script mode", stacklevel=2)
 
     def __exit__(self, *exc: object) -> None:
         return

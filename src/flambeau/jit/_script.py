@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
+from ..core.dispatch.messages import message
 from ..nn.modules.module import Module
 from . import _state
 from ._containers import ScriptDict, ScriptList
@@ -117,18 +118,10 @@ class ScriptFunction:
         return self
 
     def __reduce__(self) -> Any:
-        raise _pickling()
+        raise pickle.PickleError("ScriptFunction cannot be pickled: its own save(file) writes it, for torch.jit.load")
 
 
 _NOT_HERE = ("graph", "inlined_graph", "graph_for", "schema", "code_with_constants", "get_debug_state", "define")
-
-
-def _pickling() -> Exception:
-    said = "ScriptModules/ScriptFunctions cannot be deepcopied using copy.deepcopy or saved using torch.save."
-    return pickle.PickleError(
-        f"{said} Mixed serialization of script and non-script modules is not supported. "
-        "For purely script modules use my_script_module.save(<filename>) instead."
-    )
 
 
 class ScriptModule(Module):
@@ -165,10 +158,18 @@ class ScriptModule(Module):
 
     def extra_repr(self) -> str:
         """The name of the class that was scripted."""
-        return f"original_name={self.original_name}"
+        return f"original_name={self.original_name}" if "original" in vars(type(self)) else ""
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        raise _pickling()
+        cls = vars(type(self)).get("original", type(self))
+        told = message("script_without_state", name=f"__torch__.{cls.__module__}.{cls.__qualname__}")
+        raise RuntimeError(f"{told} Its own save(file) writes it, for torch.jit.load")
+
+    def __copy__(self) -> Any:
+        made = object.__new__(type(self))
+        for name, value in vars(self).items():
+            made.__dict__[name] = copy.copy(value) if type(value) in (dict, OrderedDict) else value
+        return made
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         made = object.__new__(type(self))
@@ -203,7 +204,8 @@ def converted(module: Module, change: Callable[[type], type], memo: dict[int, Mo
     new: Any = object.__new__(change(type(module)))
     memo[id(module)] = new
     for key, value in vars(module).items():
-        new.__dict__[key] = type(value)(value) if type(value) in (dict, OrderedDict) and key.startswith("_") else value
+        held = value.value if isinstance(value, Attribute) else value
+        new.__dict__[key] = type(held)(held) if type(held) in (dict, OrderedDict) and key.startswith("_") else held
     for name, child in module._modules.items():
         if child is not None:
             new._modules[name] = converted(child, change, memo)

@@ -270,7 +270,8 @@ def load(
                 f"torch.jit.load: PytorchStreamReader failed reading a damaged archive ({error})"
             ) from error
         for key in _extra_files or ():
-            _extra_files[key] = archive.read(f"extra/{key}")  # type: ignore[index]
+            there = f"extra/{key}" in archive.namelist()
+            _extra_files[key] = archive.read(f"extra/{key}") if there else b""  # type: ignore[index]
     if header["form"] == "program":
         made = as_script(_Program(load_exported(content)))  # type: ignore[arg-type]
     elif header["form"] == "recording":

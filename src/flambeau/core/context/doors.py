@@ -7,6 +7,7 @@ from typing import Any
 
 compile: Callable[..., Any]  # for `Module.compile`
 html: Callable[[str, Any], str | None]  # for how a notebook shows a tensor, a module, a report
+scripted: Callable[[Any, Any], Any]  # for `load` of a file of `jit.save`
 vmap: Callable[..., Any]  # for masks and scores that are functions of single places
 
 # Called first in the processes that load data: a top that changed what names mean says so there, too.

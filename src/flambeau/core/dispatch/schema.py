@@ -271,12 +271,12 @@ class FunctionSchema:
         """
         bare, told = self.name, f"Declaration: {self}"
         positional = [a for a in self.arguments if not a.kwarg_only]
-        if len(args) > len(positional):
-            given = len(args) + len(kwargs)
-            if len(positional) < len(self.arguments):
-                raise RuntimeError(
-                    f"{bare}() takes {len(positional)} positional argument(s) but {len(args)} was/were given. {told}"
-                )
+        given = len(args) + len(kwargs)
+        if len(args) > len(positional) and len(positional) < len(self.arguments):
+            raise RuntimeError(
+                f"{bare}() takes {len(positional)} positional argument(s) but {len(args)} was/were given.  {told}"
+            )
+        if given > len(self.arguments):
             raise RuntimeError(
                 f"{bare}() expected at most {len(self.arguments)} argument(s) but received {given} argument(s). {told}"
             )

@@ -75,7 +75,6 @@ class DataLoader(Generic[_T_co]):
         in_order: bool = True,
     ) -> None:
         _check_workers(num_workers, timeout, prefetch_factor, persistent_workers, multiprocessing_context)
-        multiprocessing_context = _context(multiprocessing_context)
         _check_order(dataset, batch_size, shuffle, sampler, batch_sampler, drop_last)
         if batch_sampler is not None:
             batch_size = None
@@ -104,6 +103,16 @@ class DataLoader(Generic[_T_co]):
         self._initialized = True
         self._iterator = None
         self.check_worker_number_rationality()
+
+    @property
+    def multiprocessing_context(self) -> Any:
+        """The context that starts the workers; None for the usual one. It may be set, also by the name of a start method."""
+        return self._multiprocessing_context
+
+    @multiprocessing_context.setter
+    def multiprocessing_context(self, context: Any) -> None:
+        _check_context(self.num_workers, context)
+        self._multiprocessing_context = _context(context)
 
     @property
     def _auto_collation(self) -> bool:
@@ -178,12 +187,16 @@ def _check_workers(num_workers: int, timeout: float, prefetch_factor: Any, persi
             )
         if persistent:
             raise ValueError("persistent_workers option needs num_workers > 0")
-        if context is not None:
-            raise ValueError(
-                "multiprocessing_context can only be used with multi-process loading (num_workers > 0), but got num_workers=0"
-            )
+        _check_context(num_workers, context)
     elif prefetch_factor is not None and prefetch_factor < 0:
         raise ValueError(f"prefetch_factor option should be non-negative, got {prefetch_factor}")
+
+
+def _check_context(num_workers: int, context: Any) -> None:
+    if num_workers == 0 and context is not None:
+        raise ValueError(
+            "multiprocessing_context can only be used with multi-process loading (num_workers > 0), but got num_workers=0"
+        )
 
 
 def _context(given: Any) -> Any:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 from flambeau.core.context import generator as random
+from flambeau.core.dispatch.messages import message
 from flambeau.core.tensor.tensor import Tensor
 
 _T = TypeVar("_T")
@@ -66,9 +67,7 @@ class StackDataset(Dataset[Any]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if args and kwargs:
-            raise ValueError(
-                "StackDataset takes positional data sets (samples are tuples) or named ones (dicts), not both"
-            )
+            raise ValueError(message("stack_of_both_kinds"))
         if not args and not kwargs:
             raise ValueError("At least one dataset should be passed")
         self.datasets = args or kwargs
@@ -122,6 +121,12 @@ class ConcatDataset(Dataset[_T_co]):
     def cumsum(sequence: Iterable[Any]) -> list[int]:
         """The ends of the parts when they are laid end to end."""
         return list(itertools.accumulate(len(part) for part in sequence))
+
+    @property
+    def cummulative_sizes(self) -> list[int]:
+        """`cumulative_sizes`, by the name that it once had (FutureWarning)."""
+        warnings.warn("`cummulative_sizes` attribute is renamed to `cumulative_sizes`", FutureWarning, stacklevel=2)
+        return self.cumulative_sizes
 
     def __len__(self) -> int:
         return self.cumulative_sizes[-1]
@@ -216,11 +221,11 @@ def random_split(
 def _whole_lengths(fractions: Sequence[float], total: int) -> list[int]:
     for i, fraction in enumerate(fractions):
         if not 0 <= fraction <= 1:
-            raise ValueError(f"random_split: share {i} is {fraction}; shares lie between 0 and 1")
+            raise ValueError(f"{message('split_fraction_outside', index=i)}: it is {fraction}")
     counts = [math.floor(total * fraction) for fraction in fractions]
     for i in range(total - sum(counts)):
         counts[i % len(counts)] += 1
     for i, count in enumerate(counts):
         if count == 0:
-            warnings.warn(f"random_split: part {i} gets no samples, {total} are too few for its share")
+            warnings.warn(message("split_without_samples", index=i))
     return counts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..func import functionalize, hessian, jacfwd, jvp, replace_all_batch_norm_modules_, vmap
+from ...func import functionalize, hessian, jacfwd, jvp, replace_all_batch_norm_modules_, vmap
 
 __all__ = ["chunk_vmap", "functionalize", "hessian", "jacfwd", "jvp", "replace_all_batch_norm_modules_"]
 
@@ -16,7 +16,7 @@ def chunk_vmap(
     """`vmap` in that many parts, one after the other."""
 
     def mapped(*args: Any, **kwargs: Any) -> Any:
-        from ..utils._pytree import _broadcast_to_and_flatten, tree_flatten
+        from ...utils._pytree import _broadcast_to_and_flatten, tree_flatten
 
         leaves, spec = tree_flatten(args)
         dims = _broadcast_to_and_flatten(in_dims, spec) or []
