@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import operator
+import weakref
 from typing import Any
 
 import flambeau as fb
@@ -614,6 +615,21 @@ def a_generator_that_is_closed_or_has_no_block(compile, x):
     f = compile(step)
     for _ in range(3):
         yield f(x), log
+
+
+@case(may_fall_back="a callback of a weak reference")
+def a_weak_reference_with_a_callback(compile, x):
+    gone = []
+
+    def step(x):
+        box = Box(n=1)
+        ref = weakref.ref(box, lambda _: gone.append(len(gone)))
+        box = None
+        return x * (1 + len(gone)) if ref is not None else x
+
+    f = compile(step)
+    for _ in range(3):
+        yield f(x), list(gone)
 
 
 @case.test

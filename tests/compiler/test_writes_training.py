@@ -6,7 +6,7 @@ import copy
 import types
 
 import flambeau as fb
-from compiler.scenarios import Case, Table
+from compiler.scenarios import Case, Table, attempt
 from compiler.subjects import Training
 from flambeau import nn
 
@@ -446,6 +446,42 @@ def trainer_with_callbacks(compile, x):
         yield f(x), [c.events for c in trainer.callbacks], trainer.n
         if i == 1:
             trainer.callbacks.append(Callback())
+
+
+@case
+def own_optimizer_that_counts_with_a_trace_that_is_given_up(compile, x):
+    class Counting(fb.optim.Optimizer):
+        def __init__(self, params, lr=0.1):
+            super().__init__(params, {"lr": lr})
+
+        @fb.no_grad()
+        def step(self):
+            for group in self.param_groups:
+                for p in group["params"]:
+                    state = self.state[p]
+                    if not state:
+                        state.update(m=fb.zeros_like(p), k=0, span=(0, "steps"))
+                    state["k"] += 1
+                    state["span"] = (state["k"], state["span"][1])
+                    state["m"].lerp_(p.grad, 0.1)
+                    p.add_(state["m"], alpha=-group["lr"] / state["k"] ** 0.5)
+
+    for options in ({}, {"dynamic": True}):
+        table = fb.nn.Parameter(fb.arange(6.0).reshape(3, 2))
+        own = Counting([table])
+
+        def step(i, y, table=table, own=own):
+            own.zero_grad()
+            loss = fb.nn.functional.cross_entropy(table[i], y)
+            loss.backward()
+            own.step()
+            return loss.detach()
+
+        f = compile(step, **options)
+        for i, y in (([0, 1], [0, 1]), ([0, 1], [0, 1]), ([0, 1, 2], [0, 1, 1]), ([0, 1], [1, 1])):
+            yield f(fb.tensor(i), fb.tensor(y)), table, own.state[table]
+        yield attempt(f, fb.tensor([0, 1, 2, 0]), fb.tensor([0, 1, 7, 0])), table.detach() * 1
+        yield own.state[table]["k"], f(fb.tensor([0, 2]), fb.tensor([1, 1])), own.state[table]
 
 
 @case.test

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..core.tensor.tensor import Tensor
 from .guards.places import MISSING
+from .guards.values import without_inputs
 
 
 class Begun:
@@ -18,7 +19,8 @@ class Begun:
     def keep_optimizer(self, optimizer: Any) -> None:
         """Note that an optimizer is about to make a step."""
         if optimizer not in self.optimizers:
-            self.optimizers[optimizer] = {k: dict(v) for k, v in optimizer.state.items() if isinstance(v, dict)}
+            tables = {k: v for k, v in optimizer.state.items() if isinstance(v, dict)}
+            self.optimizers[optimizer] = {k: {i: without_inputs(x) for i, x in v.items()} for k, v in tables.items()}
 
     def holds_once(self, is_outside: Callable[[Any], bool]) -> bool:
         """Whether this is the program of a single call: optimizers have begun state that later calls go on with otherwise."""

@@ -100,6 +100,7 @@ class Inputs:
         tensors = [source for _, source in recorder.sources.values() if isinstance(source, Tensor)]
         fixed = {id(p) for optimizer in recorder.begun.optimizers for g in optimizer.param_groups for p in g["params"]}
         fixed |= {id(tensor) for group in recorder.together for tensor in group}
+        fixed |= recorder.watcher.told_apart.keys()
         moving = choose(
             recorder.reads,
             recorder.writes,

@@ -304,6 +304,7 @@ def imported(watcher: Any, name: str, package: str | None = None) -> Any:
 def item(shadow: Any, owner: Any, key: Any) -> Any:
     """Read an item of a container."""
     watcher = shadow.watcher
+    watcher.reads.deep(key)  # lists of indices
     if isinstance(owner, MappingProxyType):
         owner = shown_by(owner)
         watcher.arrive(owner)
@@ -380,6 +381,7 @@ def look_for_entry(watcher: Any, owner: Any, key: Any) -> None:
 def store_item(shadow: Any, owner: Any, key: Any, function: Any, values: tuple[Any, ...]) -> None:
     """Note that an item is about to be set or deleted."""
     watcher = shadow.watcher
+    watcher.reads.deep(key)
     if isinstance(owner, Tensor):
         settle_key(key)
         return

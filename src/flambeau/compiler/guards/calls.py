@@ -150,6 +150,9 @@ def _class(shadow: Any, cls: type, args: list[Any], kwargs: dict[str, Any]) -> N
             settle((*args[1:], *kwargs.values()))
     elif cls.__module__ in ("time", "random", "datetime", "threading", "_thread", "socket", "subprocess", "io", "_io"):
         shadow.watcher.refuse(f"it makes a {cls.__module__}.{cls.__qualname__}")
+    elif issubclass(cls, weakref.ref) and len(args) > 1 and args[1] is not None:
+        shadow.watcher.weak = True
+        shadow.watcher.refuse("it makes a weak reference with a callback, which a compiled call would not run")
     elif (
         isinstance(end := in_class(cls, "__del__"), FunctionType)
         and kind_of_code(end.__code__, end.__globals__) != LIBRARY

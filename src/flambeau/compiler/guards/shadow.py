@@ -206,6 +206,7 @@ class Watcher:
         ] = {}  # id of a stand-in -> the number of the argument, and the argument
         self.leaves: set[int] = set()  # arguments of which the function asks whether they are leaves of the tape
         self.asked_tensors: dict[int, Tensor] = {}  # others of which it asks whether they are on the tape, by id
+        self.told_apart: dict[int, Tensor] = {}  # of which it was asked which ones they are
         self.taken: set[int] = set()  # arguments of which the function asks which objects they are
         self.apart: list[tuple[int, Tensor]] = []  # arguments, and tensors that they were compared with and are not
         self.compared_containers: dict[int, Any] = {}  # of which it was asked whether they are others, by id
@@ -254,7 +255,10 @@ class Watcher:
         if isinstance(thing, tuple):
             for part in thing:
                 self.asked_which(part)
-        elif id(thing) in self.originals:
+            return
+        if isinstance(thing, Tensor):
+            self.told_apart[id(thing)] = thing
+        if id(thing) in self.originals:
             self.taken.add(self.originals[id(thing)][0])
         elif (name := compares_with_traces(type(thing))) is not None:
             self.refuse(f"it looks for a {type(thing).__name__} by {name}, which changes something itself")

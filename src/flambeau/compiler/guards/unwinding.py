@@ -91,10 +91,12 @@ class Unwinding:
 
 
 def waits_in_a_block(frame: FrameType) -> bool:
-    """Whether a generator has stopped at a `yield` within a `try` or `with`: the end of that runs when Python frees the generator."""
+    """Whether a generator of the user's has stopped at a `yield` within a `try` or `with`, whose end runs when Python frees it."""
     code, at = frame.f_code, frame.f_lasti
     if not code.co_flags & _GENERATES or at < 0 or code.co_code[at] != _YIELDS:
         return False
+    if kind_of_code(code, frame.f_globals) != USER:
+        return False  # those of the standard library handle single errors there (`Sequence.__iter__`)
     return any(entry.start <= at < entry.end and not _is_pythons(code, entry.target) for entry in _entries(code))
 
 
