@@ -59,6 +59,12 @@ def cached() -> Iterator[None]:
             _cache.values.clear()
 
 
+def __getattr__(name: str) -> Any:
+    if name == "_cache_enabled":  # how many `cached` one is inside
+        return _cache.depth
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 # --- what a tensor is computed from and by ----------------------------------------------------------------------------
 
 
