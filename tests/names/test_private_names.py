@@ -458,3 +458,13 @@ def test_small_private_names():
         return seen
 
     assert run(flambeau) == run(torch)
+
+
+def test_calls_that_wait_for_a_gpu(monkeypatch):
+    called = []
+    assert flambeau.cuda._lazy_call(lambda: called.append(1)) is None
+    assert torch.cuda._lazy_call(lambda: None) is None
+    assert called == [1] * flambeau.cuda.is_available()
+    monkeypatch.setattr(flambeau.cuda, "is_available", lambda: True)
+    flambeau.cuda._lazy_call(lambda: called.append(2))
+    assert called[-1] == 2
