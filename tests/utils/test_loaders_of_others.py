@@ -143,7 +143,7 @@ def test_wrappers_that_are_pickled() -> None:
         stream = pipes.datapipe._IterDataPipeSerializationWrapper(pipes.iter.IterableWrapper([1, 2, 3]).map(str))
         by_key = pipes.datapipe._MapDataPipeSerializationWrapper(pipes.map.SequenceWrapper([4, 5]))
         again = pickle.loads(pickle.dumps(stream))
-        with pytest.raises(TypeError, match="valid length"):
+        with pytest.raises(TypeError, match="length"):
             len(pipes.datapipe._IterDataPipeSerializationWrapper(pipes.iter.IterableWrapper(iter([1]))))
         return list(again), type(again).__name__, len(stream), by_key[1], len(by_key)
 

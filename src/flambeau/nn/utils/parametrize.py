@@ -62,7 +62,7 @@ def cached() -> Iterator[None]:
 def __getattr__(name: str) -> Any:
     if name == "_cache_enabled":  # how many `cached` one is inside
         return _cache.depth
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise AttributeError(f"{__name__}: no {name!r} here")
 
 
 # --- what a tensor is computed from and by ----------------------------------------------------------------------------

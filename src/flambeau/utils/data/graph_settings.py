@@ -8,13 +8,7 @@ from .datapipes.datapipe import IterDataPipe, MapDataPipe
 from .datapipes.iter import Shuffler
 from .sampler import draw_seed
 
-__all__ = [
-    "apply_random_seed",
-    "apply_sharding",
-    "apply_shuffle_seed",
-    "apply_shuffle_settings",
-    "get_all_graph_pipes",
-]
+__all__ = "apply_random_seed apply_sharding apply_shuffle_seed apply_shuffle_settings get_all_graph_pipes".split()
 
 
 def _sources(pipe: Any) -> list[Any]:

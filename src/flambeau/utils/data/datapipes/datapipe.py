@@ -101,7 +101,7 @@ class _DataPipeSerializationWrapper:
         try:
             return len(self._datapipe)
         except Exception:
-            raise TypeError(f"{type(self).__name__} instance doesn't have valid length") from None
+            raise TypeError(f"the pipe in a {type(self).__name__} has no length") from None
 
 
 class _IterDataPipeSerializationWrapper(_DataPipeSerializationWrapper, IterDataPipe):
