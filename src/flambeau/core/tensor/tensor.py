@@ -456,11 +456,6 @@ class Tensor:
     _grad_fn = grad_fn  # its name where a subclass has replaced the other
 
     @property
-    def _cdata(self) -> int:
-        """A number that no other tensor has while this one lives."""
-        return id(self)
-
-    @property
     def output_nr(self) -> int:
         """Which of its node's outputs this tensor is."""
         edge = self._tape_edge()

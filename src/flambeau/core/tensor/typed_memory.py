@@ -220,6 +220,7 @@ def storage(tensor: Tensor) -> TypedStorage:
     return _typed(tensor)
 
 
+Tensor._cdata = property(id)  # type: ignore[attr-defined]  # a number that no other tensor has while this one lives
 Tensor._typed_storage = _typed  # type: ignore[attr-defined]
 Tensor.storage = storage  # type: ignore[attr-defined]
 
