@@ -301,6 +301,11 @@ def compiled_with_cxx11_abi() -> bool:
     return True
 
 
+def set_vital(vital: str, attr: str, value: str) -> None:
+    """Nothing: PyTorch once kept signs of life of its process, and warns that this does nothing any more."""
+    _warn_once("'set_vital' is deprecated, please do not call")
+
+
 def init_num_threads() -> None:
     """Nothing is to be done in a new thread: the numbers of threads are the process's."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
 import tempfile
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +19,7 @@ from .checkpoint import (
     safe_globals,
     save,
 )
+from .checkpoint.file_reader import PyTorchFileReader
 from .checkpoint.settings import (
     LoadEndianness,
     get_crc32_options,
@@ -147,3 +150,38 @@ def validate_hpu_device(location: Any) -> int:
     raise RuntimeError(
         "Attempting to deserialize object on a HPU device, which is not here: load with map_location='cpu'"
     )
+
+
+def _is_zipfile(f: Any) -> bool:
+    """Whether what stands in a file from here on is an archive; the file is read from the same place afterwards."""
+    start = f.tell()
+    found = f.read(4) == b"PK\x03\x04"
+    f.seek(start)
+    return bool(found)
+
+
+def _open_file_like(name_or_buffer: Any, mode: str) -> Any:
+    """For a `with` block: a file, opened by its path, or one that is open and stays so."""
+    if isinstance(name_or_buffer, (str, os.PathLike)):
+        return open(name_or_buffer, mode)
+    if "w" not in mode and not all(hasattr(name_or_buffer, name) for name in ("seek", "tell")):
+        raise AttributeError("a file is read that has seek and tell; read it into a buffer like io.BytesIO first")
+    return contextlib.nullcontext(name_or_buffer)
+
+
+def _open_zipfile_reader(name_or_buffer: Any) -> Any:
+    """For a `with` block: the archive's records."""
+    return contextlib.nullcontext(PyTorchFileReader(name_or_buffer))
+
+
+def _is_torchscript_zip(zip_file: Any) -> bool:
+    """Whether an archive holds a program of TorchScript."""
+    return "constants.pkl" in zip_file.get_all_records()
+
+
+def _check_dill_version(pickle_module: Any) -> None:
+    """ValueError for a dill before 0.3.1, which cannot write what is asked of it."""
+    if getattr(pickle_module, "__name__", "") == "dill" and not check_module_version_greater_or_equal(
+        pickle_module, (0, 3, 1)
+    ):
+        raise ValueError(f"dill {pickle_module.__version__} is too old: 0.3.1 or later is needed")

@@ -54,6 +54,7 @@ SCHEMAS = [
     "f(Tensor x) -> Tensor",
     "f.over(Tensor(a!) x, *, int[2] n=[1, 2], float e=1e-05, str s=\"a, b\") -> Tensor(a!)",
     "f(Tensor?[] xs, SymInt[]? n=None, Scalar? a=1.5) -> (Tensor first, Tensor[] others)",
+    "f(Tensor! out, Tensor!? x, Tensor ! y) -> (Tensor!, Tensor)",
     "f() -> ()",
     "f(Tensor x",
     "f",
@@ -69,7 +70,7 @@ def test_schemas_are_read_and_printed(schema: str) -> None:
             str(read),
             read.name,
             read.overload_name,
-            [(a.name, a.default_value, a.kwarg_only) for a in read.arguments],
+            [(a.name, a.default_value, a.kwarg_only, a.alias_info and a.alias_info.is_write) for a in read.arguments],
         )
 
     agree(told, words=3)

@@ -356,3 +356,115 @@ def test_data_pipes():
 def test_a_loader_takes_data_pipes():
     pipe = flambeau.utils.data.datapipes.iter.IterableWrapper(range(6)).map(lambda x: x + 1)
     assert [b.tolist() for b in flambeau.utils.data.DataLoader(pipe, batch_size=3)] == [[1, 2, 3], [4, 5, 6]]
+
+
+def test_the_node_that_runs_is_told():
+    def run(lib):
+        seen = []
+
+        def note(where):
+            node = lib._C._current_autograd_node()
+            seen.append((where, None if node is None else node.name()))
+
+        class Own(lib.autograd.Function):
+            @staticmethod
+            def forward(ctx, a):
+                return a * 1
+
+            @staticmethod
+            def backward(ctx, g):
+                note("function")
+                return g
+
+        y = lib.ones(3, requires_grad=True)
+        y.register_hook(lambda g: note("hook of a leaf"))
+        z = y * 2
+        z.register_hook(lambda g: note("hook"))
+        z.grad_fn.register_prehook(lambda g: note("before"))
+        z.grad_fn.register_hook(lambda g, h: note("after"))
+        note("outside")
+        Own.apply(z).sum().backward()
+        note("outside")
+        return [s if s[1] != "torch::autograd::AccumulateGrad" else (s[0], "AccumulateGrad") for s in seen]
+
+    assert run(flambeau) == run(torch)
+
+
+def test_scales_follow_what_was_met():
+    def run(lib):
+        seen = []
+        one = lib.tensor(1, dtype=lib.int32)
+        for scale, tracker, met in (
+            (4.0, 1, 0.0),
+            (4.0, 0, 0.0),
+            (3e38, 1, 0.0),
+            (3.0, 5, 1.0),
+            (3.0, 5, float("nan")),
+        ):
+            count = one * tracker
+            value = lib.tensor(scale)
+            given = lib._amp_update_scale_(value, count, lib.tensor(met), 2.0, 0.5, 2)
+            seen.append((given is value, value.item(), count.item()))
+        for values in ([1.0, float("nan")], [1.0, 2.0], [float("inf")], []):
+            tensors, found = [lib.tensor(values), lib.ones(2, dtype=lib.bfloat16)], lib.tensor(0.0)
+            lib._amp_foreach_non_finite_check_and_unscale_(tensors, found, lib.tensor(0.3))
+            seen.append((repr([t.tolist() for t in tensors]), found.item()))
+        for wrong in (lib.tensor(1), lib.tensor([1, 2], dtype=lib.int32)):
+            try:
+                lib._amp_update_scale_(lib.tensor(4.0), wrong, lib.tensor(0.0), 2.0, 0.5, 2)
+            except RuntimeError as error:
+                seen.append(str(error))
+        return seen
+
+    assert run(flambeau) == run(torch)
+
+
+@pytest.mark.filterwarnings("ignore:TypedStorage")
+def test_small_private_names():
+    import io
+
+    def run(lib):
+        import importlib
+
+        parametrize = importlib.import_module(f"{lib.__name__}.nn.utils.parametrize")
+        serialization, nnpack = lib.serialization, importlib.import_module(f"{lib.__name__}.backends.nnpack")
+        file = io.BytesIO()
+        lib.save({"a": lib.ones(2)}, file)
+        seen = [serialization._is_zipfile(file)]
+        file.seek(0)
+        seen += [serialization._is_zipfile(file), file.tell()]
+        with serialization._open_file_like(file, "rb") as opened, serialization._open_zipfile_reader(opened) as reader:
+            seen += [serialization._is_torchscript_zip(reader), reader.has_record("data.pkl")]
+        with parametrize.cached():
+            seen.append(parametrize._cache_enabled)
+        seen.append(parametrize._cache_enabled)
+        with nnpack.flags(False):
+            seen += [nnpack.set_flags(True), nnpack.set_flags(False)]
+        seen += [
+            nnpack.set_flags(True),
+            lib.autograd._is_checkpoint_valid(),
+            lib.ByteStorage._from_buffer(b"ab").tolist(),
+        ]
+        x = lib.ones(2, requires_grad=True)
+        seen += [
+            x._grad_fn,
+            (x * 2)._grad_fn.name(),
+            x._typed_storage().size(),
+            x._cdata == x._cdata,
+            x._cdata == (x + 0)._cdata,
+        ]
+        seen += [lib._C._has_xpu, lib._C._has_mps, lib._C.has_lapack]
+        seen.append([state.name for state in importlib.import_module(f"{lib.__name__}.cuda.amp.grad_scaler").OptState])
+        return seen
+
+    assert run(flambeau) == run(torch)
+
+
+def test_calls_that_wait_for_a_gpu(monkeypatch):
+    called = []
+    assert flambeau.cuda._lazy_call(lambda: called.append(1)) is None
+    assert torch.cuda._lazy_call(lambda: None) is None
+    assert called == [1] * flambeau.cuda.is_available()
+    monkeypatch.setattr(flambeau.cuda, "is_available", lambda: True)
+    flambeau.cuda._lazy_call(lambda: called.append(2))
+    assert called[-1] == 2

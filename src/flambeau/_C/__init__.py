@@ -28,6 +28,7 @@ _HOMES = {
     **dict.fromkeys(
         ("PyTorchFileReader", "PyTorchFileWriter", "StorageBase", "FatalError", "AcceleratorError", "JITException"), ""
     ),
+    **dict.fromkeys(("has_lapack", "has_mkl", "has_openmp", "has_spectral"), ""),
 }
 
 

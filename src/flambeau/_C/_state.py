@@ -6,9 +6,15 @@ from typing import Any, NoReturn
 
 from ..core.array.devices import get_default_device
 from ..core.context.grad_mode import state
+from ..core.tape.nodes import shown
 from ..core.tensor.tensor import Tensor
 
 _TensorMeta = type(Tensor)
+
+# Libraries and kinds of devices that PyTorch was built with, which programs ask before they look for a device: none of them is here.
+# Arrays on an accelerator are XLA's (`torch.accelerator`).
+_has_cuda = _has_cudnn = _has_cusparselt = _has_magma = _has_mps = _has_xpu = False
+_has_eigen_sparse = _has_kleidiai = _has_mkldnn = _has_mkldnn_acl = False
 
 
 def _log_api_usage_once(event: str) -> None:
@@ -22,6 +28,11 @@ def _get_tracing_state() -> None:
 def _is_tracing() -> bool:
     """False, as `_get_tracing_state`."""
     return False
+
+
+def _current_autograd_node() -> Any:
+    """The node on the tape whose gradients, or hooks, run now in this thread; None outside of a backward pass."""
+    return None if state.run is None or state.run.running is None else shown(state.run.running)
 
 
 def _current_graph_task_id() -> int:

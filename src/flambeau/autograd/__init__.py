@@ -23,6 +23,8 @@ from .gradcheck import gradcheck as gradcheck
 from .gradcheck import gradgradcheck as gradgradcheck
 from .variable import Variable as Variable
 
+_is_checkpoint_valid = Variable._execution_engine.is_checkpoint_valid
+
 
 def _profiler_enabled() -> bool:
     """Whether this thread is being profiled."""

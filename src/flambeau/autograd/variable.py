@@ -32,6 +32,11 @@ class _Engine:
             raise RuntimeError("Final callbacks can only be installed during backward pass.")
         state.run.callbacks.append(callback)
 
+    @staticmethod
+    def is_checkpoint_valid() -> bool:
+        """Whether a checkpointed part could be run again now: not in a pass that looks for given tensors' gradients only."""
+        return state.run is None or not state.run.targeted
+
 
 if TYPE_CHECKING:
 

@@ -187,6 +187,12 @@ def init() -> None:
 _lazy_init = init
 
 
+def _lazy_call(callable: Any, **kwargs: Any) -> None:
+    """Call a function once GPUs are in use: at once where there is one, and never without."""
+    if is_available():
+        callable()
+
+
 def _is_in_bad_fork() -> bool:
     return False
 

@@ -4,8 +4,10 @@ Tensors go through queues and pipes by value. A process that is forked after thi
 by "spawn" or "forkserver".
 """
 
+import contextlib
 import multiprocessing
 import sys
+import threading
 from multiprocessing import *
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +42,21 @@ def set_sharing_strategy(new_strategy: str) -> None:
         known = ", ".join(map(repr, sorted(_all_sharing_strategies)))  # a set's own order is another in each process
         raise AssertionError(f"invalid sharing strategy {new_strategy!r}, expected one of {{{known}}}")
     _sharing_strategy = new_strategy
+
+
+def _set_thread_name(name: str) -> None:
+    """Name this thread, as the system's tools show it (15 letters of it, on Linux)."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError), open(f"/proc/self/task/{threading.get_native_id()}/comm", "w") as file:
+            file.write(name)
+
+
+def _get_thread_name() -> str:
+    """The name of this thread that the system's tools show; empty where there is none."""
+    if sys.platform != "linux":
+        return ""
+    with open(f"/proc/self/task/{threading.get_native_id()}/comm") as file:
+        return file.read().rstrip("\n")
 
 
 def init_reductions() -> None:

@@ -400,6 +400,7 @@ def _run(
         while heap:
             node = heapq.heappop(heap)[1]
             slots = waiting.pop(node)
+            run.running = node
             if trace is not None and node.order < trace.start and type(node) is not AccumulateGrad and not targets:
                 raise RuntimeError(_OLDER)
             if node.pre_hooks:
@@ -416,7 +417,7 @@ def _run(
                 if wanted is None and slots[0] is not None:
                     _accumulate(node, slots[0], taped)
                 continue
-            run.running, run.arrived = node, slots
+            run.arrived = slots
             if observer is None:
                 results = _backward_of(node, slots, taped, anomaly)
             else:

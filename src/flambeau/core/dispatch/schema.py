@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -167,7 +168,7 @@ def _split(text: str) -> Iterator[str]:
 
 
 _ARGUMENT = re.compile(
-    r"(?P<base>Dict\(.*?\)|__torch__[\w.]*|\w+)(?P<early>(?:\[\d*\])*)(?P<alias>\([^)]*\))?(?P<steps>(?:\[\d*\]|\?)*)"
+    r"(?P<base>Dict\(.*?\)|__torch__[\w.]*|\w+)(?P<early>(?:\[\d*\])*)(?P<alias>\([^)]*\)|\s*!)?(?P<steps>(?:\[\d*\]|\?)*)"
     r"(?:\s+(?P<name>\w+))?(?:\s*=\s*(?P<default>.+))?$"
 )
 
@@ -197,7 +198,7 @@ def _shown_default(base: str, steps: str, text: str) -> str:
     return f'"{value}"' if text[:1] == "'" else text
 
 
-def _argument(text: str, keyword: bool, whole: str) -> Argument:
+def _argument(text: str, keyword: bool, whole: str, fresh: Iterator[int]) -> Argument:
     found = _ARGUMENT.match(text)
     if found is None:
         raise RuntimeError(f"expected an argument such as 'Tensor x' but found '{text}' here:\n{whole}")
@@ -208,16 +209,16 @@ def _argument(text: str, keyword: bool, whole: str) -> Argument:
             f"\nunknown type specifier. Common valid schema types include Tensor, SymInt, int, float, bool, Scalar: got "
             f"'{base}'\n{whole}\n{' ' * at}{'~' * len(base)} <--- HERE\n"
         )
-    alias = None
-    if held := found["alias"]:
-        before, _, after = held.strip("()").partition("->")
+    alias, held = None, found["alias"] or ""
+    if held.strip() == "!":  # written to, and a set of memory of its own, which has a number for a name
+        held = f"(${next(fresh)}! -> )"
+    if held:
+        before, arrow, after = held.strip("()").partition("->")
         names = frozenset(before.replace("!", "").replace("|", " ").split())
-        later = frozenset(after.replace("!", "").replace("|", " ").split()) if after else names
+        later = frozenset(after.replace("!", "").replace("|", " ").split()) if arrow else names
         alias = AliasInfo(names, later, "!" in before)
     default = found["default"]
-    shown = f"{base}{found['early']}{found['alias'] or ''}{found['steps']}" + (
-        f" {found['name']}" if found["name"] else ""
-    )
+    shown = f"{base}{found['early']}{held}{found['steps']}" + (f" {found['name']}" if found["name"] else "")
     if default is not None:
         shown += f"={_shown_default(base, steps, default)}"
     return Argument(
@@ -365,14 +366,15 @@ def parse(text: str, namespace: str = "") -> FunctionSchema:
         raise RuntimeError(f"expected ident but found 'eof' here:\n{text}")
     qualified = name if "::" in name or not namespace else f"{namespace}::{name}"
     base, _, overload = qualified.strip().partition(".")
-    arguments, keyword = [], False
+    arguments, keyword, fresh = [], False, itertools.count()
     for part in _split(inner):
         if part == "*":
             keyword = True
         elif part != "...":
-            arguments.append(_argument(part, keyword, text))
+            arguments.append(_argument(part, keyword, text, fresh))
     listed = returned.startswith("(") and returned.endswith(")")
-    returns = [_argument(part, False, text) for part in _split(returned[1:-1] if listed else returned) if part != "..."]
+    parts = [part for part in _split(returned[1:-1] if listed else returned) if part != "..."]
+    returns = [_argument(part, False, text, fresh) for part in parts]
     shown: list[str] = []
     for argument in arguments:
         if not argument.name:

@@ -453,6 +453,8 @@ class Tensor:
         edge = self._tape_edge()
         return None if edge is None or type(edge[0]) is AccumulateGrad else shown(edge[0])
 
+    _grad_fn = grad_fn  # its name where a subclass has replaced the other
+
     @property
     def output_nr(self) -> int:
         """Which of its node's outputs this tensor is."""

@@ -146,6 +146,8 @@ class TypedStorage(Memory):
             raise RuntimeError("function missing required argument 'byte_order' (pos 2)")
         return TypedStorage(wrap_storage=read_buffer(buffer, byte_order, count, offset, dtype), dtype=dtype)
 
+    _from_buffer = from_buffer  # its name where nothing is to be warned of
+
     @classmethod
     def from_file(cls, filename: Any, shared: bool, size: int) -> TypedStorage:
         """The first elements of a file, as `UntypedStorage.from_file`; a method of FloatStorage and its like."""
@@ -218,6 +220,8 @@ def storage(tensor: Tensor) -> TypedStorage:
     return _typed(tensor)
 
 
+Tensor._cdata = property(id)  # type: ignore[attr-defined]  # a number that no other tensor has while this one lives
+Tensor._typed_storage = _typed  # type: ignore[attr-defined]
 Tensor.storage = storage  # type: ignore[attr-defined]
 
 

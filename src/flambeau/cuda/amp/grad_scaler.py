@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ... import amp
+from ...amp.grad_scaler import OptState as OptState
 from .autocast_mode import _deprecated
 
 __all__ = ["GradScaler"]

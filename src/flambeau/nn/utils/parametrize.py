@@ -59,6 +59,12 @@ def cached() -> Iterator[None]:
             _cache.values.clear()
 
 
+def __getattr__(name: str) -> Any:
+    if name == "_cache_enabled":  # how many `cached` one is inside
+        return _cache.depth
+    raise AttributeError(f"{__name__}: no {name!r} here")
+
+
 # --- what a tensor is computed from and by ----------------------------------------------------------------------------
 
 

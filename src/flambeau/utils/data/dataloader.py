@@ -13,13 +13,17 @@ from typing import Any, Generic, TypeVar
 from flambeau.core.context.generator import Generator
 from flambeau.native import processors
 from flambeau.utils.data._utils.collate import default_collate, default_convert
+from flambeau.utils.data._utils.fetch import _IterableDatasetFetcher, _MapDatasetFetcher
 from flambeau.utils.data._utils.iterators import (
     _BaseDataLoaderIter,
     _MultiProcessingDataLoaderIter,
     _SingleProcessDataLoaderIter,
 )
+from flambeau.utils.data._utils.worker import _sharding_worker_init_fn as _sharding_worker_init_fn
 from flambeau.utils.data._utils.worker import get_worker_info
+from flambeau.utils.data.datapipes.datapipe import IterDataPipe
 from flambeau.utils.data.dataset import Dataset, IterableDataset
+from flambeau.utils.data.graph_settings import apply_shuffle_settings
 from flambeau.utils.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
 
 __all__ = ["DataLoader", "default_collate", "default_convert", "get_worker_info"]
@@ -34,6 +38,12 @@ class _DatasetKind:
 
     Map = 0
     Iterable = 1
+
+    @staticmethod
+    def create_fetcher(kind: int, dataset: Any, auto_collation: bool, collate_fn: Any, drop_last: bool) -> Any:
+        """What makes batches of it, for loaders of others."""
+        made = _MapDatasetFetcher if kind == _DatasetKind.Map else _IterableDatasetFetcher
+        return made(dataset, auto_collation, collate_fn, drop_last)
 
 
 _FIXED = {"batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers"}
@@ -75,9 +85,13 @@ class DataLoader(Generic[_T_co]):
         in_order: bool = True,
     ) -> None:
         _check_workers(num_workers, timeout, prefetch_factor, persistent_workers, multiprocessing_context)
+        if isinstance(dataset, IterDataPipe) and shuffle is not None:  # it is told to the pipes that shuffle
+            apply_shuffle_settings(dataset, shuffle)
+            shuffle = None
         _check_order(dataset, batch_size, shuffle, sampler, batch_sampler, drop_last)
         if batch_sampler is not None:
             batch_size = None
+        self._dataset_kind = _DatasetKind.Iterable if isinstance(dataset, IterableDataset) else _DatasetKind.Map
         self.dataset: Any = dataset  # its own length and names are unknown to a type checker
         self.num_workers = num_workers
         self.prefetch_factor: int | None = 2 if num_workers and prefetch_factor is None else prefetch_factor
@@ -105,26 +119,12 @@ class DataLoader(Generic[_T_co]):
         self.check_worker_number_rationality()
 
     @property
-    def multiprocessing_context(self) -> Any:
-        """The context that starts the workers; None for the usual one. It may be set, also by the name of a start method."""
-        return self._multiprocessing_context
-
-    @multiprocessing_context.setter
-    def multiprocessing_context(self, context: Any) -> None:
-        _check_context(self.num_workers, context)
-        self._multiprocessing_context = _context(context)
-
-    @property
     def _auto_collation(self) -> bool:
         return self.batch_sampler is not None
 
     @property
     def _index_sampler(self) -> Any:
         return self.sampler if self.batch_sampler is None else self.batch_sampler
-
-    @property
-    def _dataset_kind(self) -> int:
-        return _DatasetKind.Iterable if isinstance(self.dataset, IterableDataset) else _DatasetKind.Map
 
     def check_worker_number_rationality(self) -> None:
         """Warn where there are more workers than processors."""
@@ -139,6 +139,16 @@ class DataLoader(Generic[_T_co]):
             "slowness/freeze if necessary.",
             stacklevel=3,
         )
+
+    @property
+    def multiprocessing_context(self) -> Any:
+        """How workers are started: a context of Python's multiprocessing; None for the usual way."""
+        return self.__multiprocessing_context
+
+    @multiprocessing_context.setter
+    def multiprocessing_context(self, given: Any) -> None:
+        _check_context(self.num_workers, given)
+        self.__multiprocessing_context = _context(given)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _FIXED and "_initialized" in self.__dict__:

@@ -6,8 +6,22 @@ from typing import Any
 
 from .datapipes.datapipe import IterDataPipe, MapDataPipe
 from .datapipes.iter import Shuffler
+from .sampler import draw_seed
 
-__all__ = ["apply_shuffle_settings", "get_all_graph_pipes"]
+__all__ = "apply_random_seed apply_sharding apply_shuffle_seed apply_shuffle_settings get_all_graph_pipes".split()
+
+
+def _sources(pipe: Any) -> list[Any]:
+    """The pipes that one is made of, at once."""
+    found: list[Any] = []
+    waiting = list(vars(pipe).values())
+    while waiting:
+        held = waiting.pop(0)
+        if isinstance(held, (tuple, list)):
+            waiting.extend(held)
+        elif isinstance(held, (IterDataPipe, MapDataPipe)):
+            found.append(held)
+    return found
 
 
 def get_all_graph_pipes(datapipe: Any) -> list[Any]:
@@ -35,3 +49,30 @@ def apply_shuffle_settings(datapipe: Any, shuffle: bool | None = None) -> Any:
     for pipe in shufflers:
         pipe.set_shuffle(shuffle)
     return datapipe
+
+
+def apply_sharding(datapipe: Any, num_of_instances: int, instance_id: int, sharding_group: Any = None) -> Any:
+    """Tell each pipe that gives a part of its items which part this is. RuntimeError where two of them lie in a row."""
+
+    def go(pipe: Any, above: Any) -> None:
+        if callable(own := getattr(type(pipe), "apply_sharding", None)):
+            if above is not None:
+                raise RuntimeError(f"{pipe} would take a part of the part that {above} takes: leave one of them out")
+            own(pipe, num_of_instances, instance_id)
+            above = pipe
+        for source in _sources(pipe):
+            go(source, above)
+
+    go(datapipe, None)
+    return datapipe
+
+
+def apply_random_seed(datapipe: Any, rng: Any) -> Any:
+    """Give a seed, drawn from a generator, to each pipe that takes one."""
+    for pipe in get_all_graph_pipes(datapipe):
+        if callable(take := getattr(type(pipe), "set_seed", None)):
+            take(pipe, draw_seed(rng))
+    return datapipe
+
+
+apply_shuffle_seed = apply_random_seed

@@ -47,6 +47,42 @@ def make_fetch(
     return fetch
 
 
+class _MapDatasetFetcher:
+    """`fetch` gives a batch of a data set that is asked by index."""
+
+    def __init__(self, dataset: Any, auto_collation: bool, collate_fn: Callable[[Any], Any], drop_last: bool) -> None:
+        self.dataset, self.auto_collation = dataset, auto_collation
+        self.collate_fn, self.drop_last = collate_fn, drop_last
+        self._make = make_fetch(dataset, collate_fn, 0 if auto_collation else None, drop_last, False)
+
+    def fetch(self, possibly_batched_index: Any) -> Any:
+        """The batch of a list of indices, or one sample."""
+        return self._make(possibly_batched_index)
+
+
+class _IterableDatasetFetcher:
+    """`fetch` gives the next batch of a stream; StopIteration at its end."""
+
+    def __init__(self, dataset: Any, auto_collation: bool, collate_fn: Callable[[Any], Any], drop_last: bool) -> None:
+        self.dataset, self.auto_collation = dataset, auto_collation
+        self.collate_fn, self.drop_last = collate_fn, drop_last
+        self.dataset_iter = iter(dataset)
+        self.ended = False
+
+    def fetch(self, possibly_batched_index: Any) -> Any:
+        """As many samples as there are indices, of which only the number counts; or one sample."""
+        if self.ended:
+            raise StopIteration
+        if not self.auto_collation:
+            return self.collate_fn(next(self.dataset_iter))
+        wanted = len(possibly_batched_index)
+        samples = list(itertools.islice(self.dataset_iter, wanted))
+        self.ended = len(samples) < wanted
+        if not samples or (self.drop_last and self.ended):
+            raise StopIteration
+        return self.collate_fn(samples)
+
+
 def _gather(dataset: Any, indices: list[int]) -> list[Any] | None:
     """A batch of a plain TensorDataset (or a Subset of one) by one look-up per tensor; None for any other."""
     while type(dataset) is Subset:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
 import multiprocessing.connection
 import multiprocessing.forkserver
@@ -20,15 +21,25 @@ from typing import Any
 from flambeau._utils import ExceptionWrapper
 from flambeau.core.array.devices import jax_devices
 from flambeau.core.context import doors
+from flambeau.core.context.generator import Generator
 from flambeau.utils.data._utils import transport
 from flambeau.utils.data._utils.fetch import make_fetch
-from flambeau.utils.data._utils.worker import StreamEnded, Task, serve
+from flambeau.utils.data._utils.worker import StreamEnded, Task, _sharding_worker_init_fn, serve
+from flambeau.utils.data.datapipes.datapipe import IterDataPipe, MapDataPipe
+from flambeau.utils.data.graph_settings import apply_random_seed
 from flambeau.utils.data.sampler import draw_seed
 
 
 def _size(loader: Any) -> int | None:
     """How batches are made: None for none, 0 where a sampler of the user's says their size."""
     return (loader.batch_size or 0) if loader._auto_collation else None
+
+
+def _begin(loader: Any) -> Any:
+    """What a worker calls first: data pipes are told which of the workers it is."""
+    if not isinstance(loader.dataset, (IterDataPipe, MapDataPipe)):
+        return loader.worker_init_fn
+    return functools.partial(_sharding_worker_init_fn, loader.worker_init_fn, 1, 0)
 
 
 class _BaseDataLoaderIter(Iterator[Any]):
@@ -44,13 +55,37 @@ class _BaseDataLoaderIter(Iterator[Any]):
             )
 
         # PyTorch draws this whether it is needed or not, and whoever seeds counts on the draws that follow.
+        self._look_at(loader)
+        self._seed_pipes(loader)
         self._base_seed = draw_seed(loader.generator)
-        self._requests = iter(loader._index_sampler)
+        self._sampler_iter = iter(loader._index_sampler)
+
+    def _look_at(self, loader: Any) -> None:
+        """What iterators of others, which are built on this one, read."""
+        self._dataset, self._dataset_kind = loader.dataset, loader._dataset_kind
+        self._auto_collation, self._drop_last = loader._auto_collation, loader.drop_last
+        self._index_sampler, self._collate_fn = loader._index_sampler, loader.collate_fn
+        self._num_workers, self._timeout = loader.num_workers, loader.timeout
+        self._persistent_workers = loader.persistent_workers
+        self._pin_memory = bool(loader.pin_memory and jax_devices("cuda"))
+        self._pin_memory_device = None
+        self._world_size, self._rank, self._pg = 1, 0, None
+
+    def _seed_pipes(self, loader: Any) -> None:
+        """Data pipes shuffle by one seed for all workers, drawn at the beginning of each epoch."""
+        self._shared_seed = draw_seed(loader.generator) if isinstance(loader.dataset, IterDataPipe) else None
+        if self._shared_seed is not None:
+            apply_random_seed(loader.dataset, Generator().manual_seed(self._shared_seed))
+
+    def _next_index(self) -> Any:
+        """What the sampler yields next."""
+        return next(self._sampler_iter)
 
     def _reset(self, loader: Any, first_iter: bool = False) -> None:
+        self._seed_pipes(loader)
         self._num_yielded = 0
         self._IterableDataset_len_called = loader._IterableDataset_len_called
-        self._requests = iter(loader._index_sampler)
+        self._sampler_iter = iter(loader._index_sampler)
 
     def __len__(self) -> int:
         return len(self._loader)
@@ -82,7 +117,7 @@ class _SingleProcessDataLoaderIter(_BaseDataLoaderIter):
         self._fetch = make_fetch(loader.dataset, loader.collate_fn, _size(loader), loader.drop_last, stream)
 
     def _next_data(self) -> Any:
-        return self._fetch(next(self._requests))
+        return self._fetch(self._next_index())
 
 
 # --- processes -------------------------------------------------------------------------------------------------------
@@ -214,6 +249,7 @@ class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
         self._process = os.getpid()
         _open.add(self)
         self._start(loader)
+        self._seed_pipes(loader)  # PyTorch draws once more here, and does not use it
         self._refill(loader)
 
     def _start(self, loader: Any) -> None:
@@ -221,7 +257,7 @@ class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
         tasks = [
             Task(
                 number, loader.num_workers, self._base_seed, loader.dataset, loader.collate_fn, _size(loader), loader.drop_last,
-                self._stream, loader.worker_init_fn,
+                self._stream, _begin(loader), self._shared_seed,
             )
             for number in range(loader.num_workers)
         ]  # fmt: skip
@@ -249,7 +285,7 @@ class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
             self._answered()
         super()._reset(loader)
         for worker in self._workers:
-            worker.tell("again")
+            worker.tell("again", request=self._shared_seed)
         self._refill(loader)
 
     def _refill(self, loader: Any) -> None:
@@ -264,7 +300,7 @@ class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
         if len(self._ended) == len(self._workers):
             return
         try:
-            request = next(self._requests)
+            request = self._next_index()
         except StopIteration:
             return
         while self._turn % len(self._workers) in self._ended:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from flambeau._utils import ExceptionWrapper
+from flambeau.core.context.generator import Generator
 from flambeau.utils.data._utils import transport
 from flambeau.utils.data._utils.fetch import make_fetch
 
@@ -29,6 +31,39 @@ class WorkerInfo:
     dataset: Any
     rng: Any = None
     worker_method: str = "multiprocessing"
+
+
+# What follows up to `StreamEnded` is for loaders of others, whose workers have queues.
+HAS_NUMPY = True
+IS_WINDOWS = sys.platform == "win32"
+MP_STATUS_CHECK_INTERVAL = 5.0  # seconds after which one looks whether the other process lives
+
+
+@dataclass(frozen=True)
+class _IterableDatasetStopIteration:
+    """In place of a batch: this worker's part of an IterableDataset is over."""
+
+    worker_id: int
+
+
+@dataclass(frozen=True)
+class _ResumeIteration:
+    """In place of a request: begin again, with this seed for what the workers share."""
+
+    seed: int | None = None
+
+
+class ManagerWatchdog:
+    """In a worker: whether the process that started it still lives."""
+
+    def __init__(self) -> None:
+        self.manager_pid: int = os.getppid()
+        self.manager_dead = False
+
+    def is_alive(self) -> bool:
+        """Whether it does."""
+        self.manager_dead = self.manager_dead or os.getppid() != self.manager_pid
+        return not self.manager_dead
 
 
 @dataclass(frozen=True)
@@ -49,14 +84,27 @@ class Task:
     drop_last: bool
     is_stream: bool
     init: Callable[[int], None] | None
+    shared_seed: int | None = None  # for data pipes
 
 
-_info: WorkerInfo | None = None
+_worker_info: WorkerInfo | None = None
 
 
 def get_worker_info() -> WorkerInfo | None:
     """In a DataLoader's worker: its `id`, `num_workers`, `seed` and `dataset`. Elsewhere None."""
-    return _info
+    return _worker_info
+
+
+def _sharding_worker_init_fn(worker_init_fn: Any, world_size: int, rank_id: int, worker_id: int) -> None:
+    """In a worker: tell the data pipes which of all processes' workers this is."""
+    info = get_worker_info()
+    if info is None:
+        raise RuntimeError("_sharding_worker_init_fn is called in a DataLoader's worker only")
+    from flambeau.utils.data.graph_settings import apply_sharding
+
+    apply_sharding(info.dataset, world_size * info.num_workers, rank_id + world_size * worker_id)
+    if worker_init_fn is not None:
+        worker_init_fn(worker_id)
 
 
 def _prepare() -> None:
@@ -79,12 +127,19 @@ def _generate_state(base_seed: int, worker_id: int) -> list[int]:
 
 def _seed(task: Task) -> None:
     """The generators of Python, NumPy and flambeau, each worker's its own, as PyTorch's workers have them."""
-    global _info
+    global _worker_info
     seed = task.base_seed + task.id
     random.seed(seed)
     manual_seed(seed)
     np.random.seed(_generate_state(task.base_seed, task.id))
-    _info = WorkerInfo(task.id, task.num_workers, seed, task.dataset)
+    _worker_info = WorkerInfo(task.id, task.num_workers, seed, task.dataset)
+
+
+def _seed_pipes(task: Task, seed: int | None) -> None:
+    if seed is not None:
+        from flambeau.utils.data.graph_settings import apply_random_seed
+
+        apply_random_seed(task.dataset, Generator().manual_seed(seed))
 
 
 def _where(task_id: int) -> str:
@@ -142,6 +197,7 @@ def serve(connection: Connection, number: int, task: Task | None = None) -> None
             prepare()
         task = task or transport.receive(connection)
         _seed(task)
+        _seed_pipes(task, task.shared_seed)
         if task.init is not None:
             task.init(task.id)
         fetch = _fetch_of(task)
@@ -152,6 +208,8 @@ def serve(connection: Connection, number: int, task: Task | None = None) -> None
     while (request := _received(connection, parent)) is not None:
         kind, at, wanted = request
         if kind == "again":
+            if task is not None:
+                _seed_pipes(task, wanted)
             fetch = fetch if isinstance(fetch, ExceptionWrapper) or task is None else _fetch_of(task)
             continue
         try:

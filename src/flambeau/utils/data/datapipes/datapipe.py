@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import importlib
+import importlib.util
+import pickle
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar, TypeVar
 
@@ -74,6 +77,45 @@ class MapDataPipe(_Methods, Dataset):
 
 class DFIterDataPipe(IterDataPipe):
     """A data pipe of data frames."""
+
+
+class _DataPipeSerializationWrapper:
+    """A pipe that is pickled by `pickle`, or by dill where that is there and `pickle` can't."""
+
+    def __init__(self, datapipe: Any) -> None:
+        self._datapipe = datapipe
+
+    def __getstate__(self) -> tuple[bytes, bool]:
+        try:
+            return pickle.dumps(self._datapipe), False
+        except Exception:
+            if importlib.util.find_spec("dill") is None:
+                raise
+            return importlib.import_module("dill").dumps(self._datapipe), True
+
+    def __setstate__(self, state: tuple[bytes, bool]) -> None:
+        value, by_dill = state
+        self._datapipe = (importlib.import_module("dill") if by_dill else pickle).loads(value)
+
+    def __len__(self) -> int:
+        try:
+            return len(self._datapipe)
+        except Exception:
+            raise TypeError(f"the pipe in a {type(self).__name__} has no length") from None
+
+
+class _IterDataPipeSerializationWrapper(_DataPipeSerializationWrapper, IterDataPipe):
+    """One that is iterated over."""
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from self._datapipe
+
+
+class _MapDataPipeSerializationWrapper(_DataPipeSerializationWrapper, MapDataPipe):
+    """One that is asked by key."""
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._datapipe[key]
 
 
 class functional_datapipe:
