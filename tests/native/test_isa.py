@@ -75,7 +75,8 @@ def results(lib, wide):
     for name in ("rand", "randn"):
         for dtype in ("float32", "float64"):
             generator = lib.Generator().manual_seed(3)
-            found[f"{name} {'bits' if name == 'rand' else 'draws'} {dtype}"] = getattr(lib, name)(2011, generator=generator, dtype=getattr(lib, dtype)).numpy()
+            drawn = getattr(lib, name)(2011, generator=generator, dtype=getattr(lib, dtype))
+            found[f"{name} {'bits' if name == 'rand' else 'draws'} {dtype}"] = drawn.numpy()
     lib.manual_seed(5)
     found["uniform bits"] = lib.empty(2011).uniform_(-2, 3).numpy()
     found["bernoulli bits"] = lib.empty(2011).bernoulli_(0.3).numpy()

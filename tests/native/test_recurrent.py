@@ -92,8 +92,10 @@ def test_extreme_values(kind: str) -> None:
         state = (jnp.zeros((2, len(values)), dtype),) * (2 if kind == "lstm" else 1)
         weights = Weights(jnp.zeros((x.shape[-1], len(values)), dtype), None, None, None)
         ours = recurrent.steps(kind, False, x, state, weights, None)
+        # a GRU gives (1 - z) tanh(x), where z, near 1, is right to a bit of 1
+        bit = np.finfo(dtype).eps * np.abs(np.tanh(np.nan_to_num(values))) if kind == "gru" else 0.0
         for a, b in zip(ours, plain(kind, False, x, state, weights, None), strict=True):
-            np.testing.assert_allclose(a, b, tolerance, 1e-37)
+            assert np.isclose(a, b, tolerance, 1e-37 + bit, equal_nan=True).all(), (a, b)
 
 
 @needs_native
