@@ -13,6 +13,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 import grimp
+from options import CHECK, asked
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "docs" / "architecture.svg"
@@ -92,8 +93,9 @@ def _arrow(above: int, below: int, count: int, title: str) -> str:
 
 
 def main() -> int:
+    check = asked(__doc__, check=CHECK).check
     made = drawing()
-    if "--check" in sys.argv:
+    if check:
         current = PICTURE.exists() and PICTURE.read_text() == made
         print(
             "docs/architecture.svg is current" if current else "docs/architecture.svg is old: run tools/architecture.py"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from options import CHECK, asked
 
 import flambeau
 
@@ -163,8 +164,9 @@ def pages() -> dict[Path, str]:
 
 
 if __name__ == "__main__":
+    check = asked(__doc__, check=CHECK).check
     for path, text in pages().items():
-        if "--check" not in sys.argv:
+        if not check:
             path.write_text(text)
         elif path.read_text() != text:
             sys.exit(f"{path.relative_to(DOCS)} is old: run tools/errors.py")

@@ -20,6 +20,8 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+from options import CHECK, asked
+
 import flambeau
 from flambeau import nn
 from flambeau.core.dispatch import families
@@ -181,16 +183,19 @@ def of_docstring(function: Any) -> list[str]:
     return families.own_example(str.__str__(function.__doc__ or ""))
 
 
-def main(argv: list[str]) -> int:
+def main() -> int:
     """Write the file, or check it."""
+    given = asked(
+        __doc__, check=CHECK, missing="say which public names have no example", names="restrict it to these names"
+    )
     warnings.simplefilter("ignore")
     flambeau.set_printoptions(profile="default")
     functions = {**dict(public()), **dict(methods())}
-    if "--missing" in argv:
+    if given.missing:
         lacking = [name for name, it in functions.items() if not (families.example_of(name) or of_docstring(it))]
         print(*lacking, sep="\n")
         return bool(lacking)
-    only = {name for name in argv if not name.startswith("--")}
+    only = set(given.names)
     before = EXAMPLES.read_text("utf-8")
     head = before[: before.find("== ")]
     written, stale = [head.rstrip() + "\n"], 0
@@ -200,7 +205,7 @@ def main(argv: list[str]) -> int:
             new = session(name, lines, functions.get(name))
             if new != lines:
                 stale += 1
-                if "--check" in argv:
+                if given.check:
                     print(f"{names[0]}:", *new, sep="\n")
             lines = new
         written.append("\n".join([f"== {' '.join(names)}", *lines, ""]))
@@ -209,10 +214,10 @@ def main(argv: list[str]) -> int:
         if (not only or name.removeprefix("torch.") in only) and lines != (new := session(name, lines, None)):
             stale += 1
             print(f"{name}, in its docstring:", *new, sep="\n")
-    if "--check" not in argv:
+    if not given.check:
         EXAMPLES.write_text("\n".join(written).rstrip() + "\n", "utf-8")
-    return bool(stale) if "--check" in argv else 0
+    return bool(stale) if given.check else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

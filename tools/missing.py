@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from options import CHECK, asked
 
 import flambeau
 
@@ -116,8 +117,9 @@ def page() -> str:
 
 
 def main() -> int:
+    check = asked(__doc__, check=CHECK).check
     made = page()
-    if "--check" in sys.argv:
+    if check:
         current = PAGE.exists() and PAGE.read_text() == made
         print("docs/missing.md is current" if current else "docs/missing.md is old: run tools/missing.py")
         return 0 if current else 1

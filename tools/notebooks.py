@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from options import CHECK, asked
+
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 SOURCES = {"en": DOCS / "topics", "zh": DOCS / "zh" / "topics"}
@@ -65,16 +67,16 @@ def notebook(page: Path) -> str:
 
 
 def main() -> None:
-    stale = []
+    check, stale = asked(__doc__, check=CHECK).check, []
     for language, folder in SOURCES.items():
         for page in sorted(folder.glob("*.md")):
             path, text = DOCS / "notebooks" / language / f"{page.stem}.ipynb", notebook(page)
             if not path.exists() or path.read_text(encoding="utf-8") != text:
                 stale.append(path.relative_to(ROOT).as_posix())
-                if "--check" not in sys.argv[1:]:
+                if not check:
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_text(text, encoding="utf-8")
-    if stale and "--check" in sys.argv[1:]:
+    if stale and check:
         sys.exit(f"not current, run python tools/notebooks.py: {', '.join(stale)}")
 
 

@@ -23,6 +23,7 @@ import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
 import torchvision
+from options import asked
 from torch import nn
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -204,8 +205,8 @@ class Trained:
 
 
 def main() -> None:
+    wanted = asked(__doc__, names="pictures to draw; all if none is named").names
     FOLDER.mkdir(exist_ok=True)
-    wanted = sys.argv[1:]
     for name in NETWORKS:
         if not wanted or name in wanted:
             draw(name)

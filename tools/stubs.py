@@ -18,6 +18,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from options import CHECK, asked
+
 import flambeau
 from flambeau.core.array.return_types import registry
 from flambeau.core.context.overrides import attribute
@@ -426,10 +428,11 @@ def stubs() -> dict[str, str]:
 
 
 def main() -> int:
+    check = asked(__doc__, check=CHECK).check
     made = stubs()
     stale = [n for n, t in made.items() if not (PLACE / n).is_file() or (PLACE / n).read_text() != t]
     strays = [p for p in PLACE.rglob("*") if p.is_file() and str(p.relative_to(PLACE)) not in made]
-    if sys.argv[1:] == ["--check"]:
+    if check:
         for name in [*stale, *strays]:
             print(f"src/flambeau-stubs: {name} is not what the declarations say: run `python tools/stubs.py`")
         return bool(stale or strays)
