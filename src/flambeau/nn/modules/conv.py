@@ -117,7 +117,7 @@ class _Conv(_ConvNd):
     """Conv1d to Conv3d, which differ in two class attributes."""
 
     _dims: int
-    _function: staticmethod[..., Any]
+    _function: str  # a name, which is looked up at each call: programs put functions of their own into `nn.functional`
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: int | tuple[int, ...],
@@ -135,7 +135,7 @@ class _Conv(_ConvNd):
         if self.padding_mode != "zeros":
             input = F.pad(input, self._reversed_padding_repeated_twice, self.padding_mode)
             padding = 0
-        return type(self)._function(input, weight, bias, self.stride, padding, self.dilation, self.groups)
+        return getattr(F, self._function)(input, weight, bias, self.stride, padding, self.dilation, self.groups)
 
     def forward(self, input: Tensor) -> Tensor:
         return self._conv_forward(input, self.weight, self.bias)
@@ -145,21 +145,21 @@ class Conv1d(_Conv):
     """A convolution over `(N, C, L)` or `(C, L)`."""
 
     _dims = 1
-    _function: staticmethod[..., Any] = staticmethod(F.conv1d)
+    _function = "conv1d"
 
 
 class Conv2d(_Conv):
     """A convolution over `(N, C, H, W)` or `(C, H, W)`."""
 
     _dims = 2
-    _function: staticmethod[..., Any] = staticmethod(F.conv2d)
+    _function = "conv2d"
 
 
 class Conv3d(_Conv):
     """A convolution over `(N, C, D, H, W)` or `(C, D, H, W)`."""
 
     _dims = 3
-    _function: staticmethod[..., Any] = staticmethod(F.conv3d)
+    _function = "conv3d"
 
 
 class _ConvTransposeNd(_ConvNd):
@@ -170,7 +170,7 @@ class _ConvTransposeNd(_ConvNd):
     """
 
     _dims: int
-    _function: staticmethod[..., Any]
+    _function: str
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: int | tuple[int, ...],
@@ -210,7 +210,7 @@ class _ConvTransposeNd(_ConvNd):
 
     def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
         extra = self.output_padding if output_size is None else self._output_padding_for(input, output_size)
-        return type(self)._function(
+        return getattr(F, self._function)(
             input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation
         )
 
@@ -229,21 +229,21 @@ class ConvTranspose1d(_ConvTransposeNd):
     """The adjoint of `Conv1d`."""
 
     _dims = 1
-    _function: staticmethod[..., Any] = staticmethod(F.conv_transpose1d)
+    _function = "conv_transpose1d"
 
 
 class ConvTranspose2d(_ConvTransposeNd):
     """The adjoint of `Conv2d`."""
 
     _dims = 2
-    _function: staticmethod[..., Any] = staticmethod(F.conv_transpose2d)
+    _function = "conv_transpose2d"
 
 
 class ConvTranspose3d(_ConvTransposeNd):
     """The adjoint of `Conv3d`."""
 
     _dims = 3
-    _function: staticmethod[..., Any] = staticmethod(F.conv_transpose3d)
+    _function = "conv_transpose3d"
 
 
 class _LazyConvXdMixin(LazyModuleMixin):

@@ -18,17 +18,12 @@ __all__ = ["CrossMapLRN2d", "GroupNorm", "LayerNorm", "LocalResponseNorm", "RMSN
 
 
 class _ResponseNorm(Module):
-    _function: staticmethod[..., Any]
-
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         super().__init__()
         self.size = size
         self.alpha = alpha
         self.beta = beta
         self.k = k
-
-    def forward(self, input: Tensor) -> Tensor:
-        return type(self)._function(input, self.size, self.alpha, self.beta, self.k)
 
     def extra_repr(self) -> str:
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
@@ -37,16 +32,18 @@ class _ResponseNorm(Module):
 class LocalResponseNorm(_ResponseNorm):
     """Divides by `(k + alpha * mean of squares over size neighbouring channels) ** beta`."""
 
-    _function: staticmethod[..., Any] = staticmethod(F.local_response_norm)
+    def forward(self, input: Tensor) -> Tensor:
+        return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
 
 
 class CrossMapLRN2d(_ResponseNorm):
     """`LocalResponseNorm` of images as it was in Torch 7: the first channel counts in every window."""
 
-    _function = staticmethod(cross_map_lrn2d)
-
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1) -> None:
         super().__init__(size, alpha, beta, k)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return cross_map_lrn2d(input, self.size, self.alpha, self.beta, self.k)
 
 
 class _Affine(Module):

@@ -27,7 +27,7 @@ Sizes = int | tuple[int, ...]
 
 
 class _MaxPoolNd(Module):
-    _function: staticmethod[..., Any]
+    _function: str  # a name, which is looked up at each call: programs put functions of their own into `nn.functional`
 
     def __init__(
         self, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0, dilation: Sizes = 1,
@@ -43,7 +43,7 @@ class _MaxPoolNd(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         size, stride, padding, dilation = self.kernel_size, self.stride, self.padding, self.dilation
-        return type(self)._function(input, size, stride, padding, dilation, self.ceil_mode, self.return_indices)
+        return getattr(F, self._function)(input, size, stride, padding, dilation, self.ceil_mode, self.return_indices)
 
     def extra_repr(self) -> str:
         return _shown(
@@ -58,26 +58,26 @@ class _MaxPoolNd(Module):
 class MaxPool1d(_MaxPoolNd):
     """The maxima of windows over the last dimension."""
 
-    _function: staticmethod[..., Any] = staticmethod(F.max_pool1d)
+    _function = "max_pool1d"
 
 
 class MaxPool2d(_MaxPoolNd):
     """The maxima of windows over the last two dimensions."""
 
-    _function: staticmethod[..., Any] = staticmethod(F.max_pool2d)
+    _function = "max_pool2d"
 
 
 class MaxPool3d(_MaxPoolNd):
     """The maxima of windows over the last three dimensions."""
 
-    _function: staticmethod[..., Any] = staticmethod(F.max_pool3d)
+    _function = "max_pool3d"
 
 
 class _MaxUnpoolNd(Module):
     """Puts maxima back where they were and zeros elsewhere; `output_size` chooses among the sizes that are possible."""
 
     _dims: int
-    _function: staticmethod[..., Any]
+    _function: str
 
     def __init__(self, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class _MaxUnpoolNd(Module):
         self.padding: tuple[Any, ...] = spread(padding)
 
     def forward(self, input: Tensor, indices: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
-        return type(self)._function(input, indices, self.kernel_size, self.stride, self.padding, output_size)
+        return getattr(F, self._function)(input, indices, self.kernel_size, self.stride, self.padding, output_size)
 
     def extra_repr(self) -> str:
         return _shown(kernel_size=self.kernel_size, stride=self.stride, padding=self.padding)
@@ -97,21 +97,21 @@ class MaxUnpool1d(_MaxUnpoolNd):
     """The partial inverse of `MaxPool1d`."""
 
     _dims = 1
-    _function: staticmethod[..., Any] = staticmethod(F.max_unpool1d)
+    _function = "max_unpool1d"
 
 
 class MaxUnpool2d(_MaxUnpoolNd):
     """The partial inverse of `MaxPool2d`."""
 
     _dims = 2
-    _function: staticmethod[..., Any] = staticmethod(F.max_unpool2d)
+    _function = "max_unpool2d"
 
 
 class MaxUnpool3d(_MaxUnpoolNd):
     """The partial inverse of `MaxPool3d`."""
 
     _dims = 3
-    _function: staticmethod[..., Any] = staticmethod(F.max_unpool3d)
+    _function = "max_unpool3d"
 
 
 class AvgPool1d(Module):
@@ -137,7 +137,7 @@ class AvgPool1d(Module):
 
 
 class _AvgPoolNd(Module):
-    _function: staticmethod[..., Any]
+    _function: str
 
     def __init__(
         self, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0, ceil_mode: bool = False,
@@ -153,7 +153,7 @@ class _AvgPoolNd(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         counted, divisor = self.count_include_pad, self.divisor_override
-        return type(self)._function(
+        return getattr(F, self._function)(
             input, self.kernel_size, self.stride, self.padding, self.ceil_mode, counted, divisor
         )
 
@@ -164,17 +164,17 @@ class _AvgPoolNd(Module):
 class AvgPool2d(_AvgPoolNd):
     """The means of windows over the last two dimensions; see `AvgPool1d`. `divisor_override` divides their sums."""
 
-    _function: staticmethod[..., Any] = staticmethod(F.avg_pool2d)
+    _function = "avg_pool2d"
 
 
 class AvgPool3d(_AvgPoolNd):
     """The means of windows over the last three dimensions; see `AvgPool2d`."""
 
-    _function: staticmethod[..., Any] = staticmethod(F.avg_pool3d)
+    _function = "avg_pool3d"
 
 
 class _LPPoolNd(Module):
-    _function: staticmethod[..., Any]
+    _function: str
 
     def __init__(
         self, norm_type: float, kernel_size: Sizes, stride: Sizes | None = None, ceil_mode: bool = False
@@ -186,7 +186,7 @@ class _LPPoolNd(Module):
         self.ceil_mode = ceil_mode
 
     def forward(self, input: Tensor) -> Tensor:
-        return type(self)._function(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
+        return getattr(F, self._function)(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
 
     def extra_repr(self) -> str:
         settings = _shown(kernel_size=self.kernel_size, stride=self.stride, ceil_mode=self.ceil_mode)
@@ -196,25 +196,25 @@ class _LPPoolNd(Module):
 class LPPool1d(_LPPoolNd):
     """The `norm_type`-norms of windows over the last dimension."""
 
-    _function: staticmethod[..., Any] = staticmethod(F.lp_pool1d)
+    _function = "lp_pool1d"
 
 
 class LPPool2d(_LPPoolNd):
     """The `norm_type`-norms of windows over the last two dimensions."""
 
-    _function: staticmethod[..., Any] = staticmethod(F.lp_pool2d)
+    _function = "lp_pool2d"
 
 
 class LPPool3d(_LPPoolNd):
     """The `norm_type`-norms of windows over the last three dimensions."""
 
-    _function: staticmethod[..., Any] = staticmethod(F.lp_pool3d)
+    _function = "lp_pool3d"
 
 
 class _AdaptiveMaxPoolNd(Module):
     """Maxima of as many near-equal windows as `output_size` says; None keeps a dimension as it is."""
 
-    _function: staticmethod[..., Any]
+    _function: str
 
     def __init__(self, output_size: Any, return_indices: bool = False) -> None:
         super().__init__()
@@ -222,7 +222,7 @@ class _AdaptiveMaxPoolNd(Module):
         self.return_indices = return_indices
 
     def forward(self, input: Tensor) -> Any:
-        return type(self)._function(input, self.output_size, self.return_indices)
+        return getattr(F, self._function)(input, self.output_size, self.return_indices)
 
     def extra_repr(self) -> str:
         return f"output_size={self.output_size}"
@@ -231,32 +231,32 @@ class _AdaptiveMaxPoolNd(Module):
 class AdaptiveMaxPool1d(_AdaptiveMaxPoolNd):
     """`MaxPool1d` to a given size."""
 
-    _function: staticmethod[..., Any] = staticmethod(F.adaptive_max_pool1d)
+    _function = "adaptive_max_pool1d"
 
 
 class AdaptiveMaxPool2d(_AdaptiveMaxPoolNd):
     """`MaxPool2d` to a given size."""
 
-    _function: staticmethod[..., Any] = staticmethod(F.adaptive_max_pool2d)
+    _function = "adaptive_max_pool2d"
 
 
 class AdaptiveMaxPool3d(_AdaptiveMaxPoolNd):
     """`MaxPool3d` to a given size."""
 
-    _function: staticmethod[..., Any] = staticmethod(F.adaptive_max_pool3d)
+    _function = "adaptive_max_pool3d"
 
 
 class _AdaptiveAvgPoolNd(Module):
     """Means of as many near-equal windows as `output_size` says; None keeps a dimension as it is."""
 
-    _function: staticmethod[..., Any]
+    _function: str
 
     def __init__(self, output_size: Any) -> None:
         super().__init__()
         self.output_size = output_size
 
     def forward(self, input: Tensor) -> Tensor:
-        return type(self)._function(input, self.output_size)
+        return getattr(F, self._function)(input, self.output_size)
 
     def extra_repr(self) -> str:
         return f"output_size={self.output_size}"
@@ -265,26 +265,26 @@ class _AdaptiveAvgPoolNd(Module):
 class AdaptiveAvgPool1d(_AdaptiveAvgPoolNd):
     """`AvgPool1d` to a given size."""
 
-    _function: staticmethod[..., Any] = staticmethod(F.adaptive_avg_pool1d)
+    _function = "adaptive_avg_pool1d"
 
 
 class AdaptiveAvgPool2d(_AdaptiveAvgPoolNd):
     """`AvgPool2d` to a given size."""
 
-    _function: staticmethod[..., Any] = staticmethod(F.adaptive_avg_pool2d)
+    _function = "adaptive_avg_pool2d"
 
 
 class AdaptiveAvgPool3d(_AdaptiveAvgPoolNd):
     """`AvgPool3d` to a given size."""
 
-    _function: staticmethod[..., Any] = staticmethod(F.adaptive_avg_pool3d)
+    _function = "adaptive_avg_pool3d"
 
 
 class _FractionalMaxPoolNd(Module):
     """Maxima of windows at places drawn at random; give `output_size`, or `output_ratio` of the input's."""
 
     _dims: int
-    _function: staticmethod[..., Any]
+    _function: str
     _random_samples: Tensor | None
 
     def __init__(
@@ -314,18 +314,18 @@ class _FractionalMaxPoolNd(Module):
 
     def forward(self, input: Tensor) -> Any:
         sizes = (self.kernel_size, self.output_size, self.output_ratio)
-        return type(self)._function(input, *sizes, self.return_indices, _random_samples=self._random_samples)
+        return getattr(F, self._function)(input, *sizes, self.return_indices, _random_samples=self._random_samples)
 
 
 class FractionalMaxPool2d(_FractionalMaxPoolNd):
     """Fractional max pooling over the last two dimensions."""
 
     _dims = 2
-    _function: staticmethod[..., Any] = staticmethod(F.fractional_max_pool2d)
+    _function = "fractional_max_pool2d"
 
 
 class FractionalMaxPool3d(_FractionalMaxPoolNd):
     """Fractional max pooling over the last three dimensions."""
 
     _dims = 3
-    _function: staticmethod[..., Any] = staticmethod(F.fractional_max_pool3d)
+    _function = "fractional_max_pool3d"
