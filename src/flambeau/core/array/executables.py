@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import itertools
 import json
 import math
 import os
@@ -22,6 +23,7 @@ import platform
 import re
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -37,7 +39,7 @@ from ... import native
 from ...native.xla_options import QUICKLY, known
 from ...runtime import config
 from ...runtime.store import Store
-from . import dtypes, first_calls
+from . import dtypes, first_calls, reshaping
 from .described import Untold, described
 from .first_calls import XLAS, FirstCalls
 from .flattened import flattened
@@ -466,6 +468,7 @@ def _front(
 ) -> Any:  # fmt: skip
     """A jitted function that looks on the disk before it traces, and leaves there what it has compiled."""
     function, info = made._fun, made._jit_info
+    compiled_so_far = itertools.count(1)
 
     def missed(*args: Any, **kwargs: Any) -> Any:
         _may_run()
@@ -500,7 +503,10 @@ def _front(
                     return results, None, _FORGET
             if quickly and _cpu() is not None and jax_core.trace_state_clean():
                 p = p._replace(params=p.params | _quicker(p.params["jaxpr"]))
+            began = time.perf_counter()
             made = pjit._run_python_pjit(p, given, function, args, kwargs)
+            if quickly:
+                reshaping.compiled(next(compiled_so_far), time.perf_counter() - began)
         results, flat, tree, given, jaxpr, compiled, profiler, consts = made
         fast = pjit._get_fastpath_data(compiled, tree, given, flat, jaxpr.effects, jaxpr.consts, profiler, consts)
         if key is not None and fast is not None and not consts:
