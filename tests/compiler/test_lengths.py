@@ -167,12 +167,15 @@ def _images(T: Any, *layers: Callable[[Any], Any]) -> Made:
 
 
 def test_images_of_several_sizes() -> None:
-    """Odd and even ones, of which a pool leaves a row out: padding has to be zeros, and the mean that of what is there."""
+    """Odd and even ones, of which a pool leaves a row out: padding has to be zeros, and the mean that of what is there.
+
+    The two last ones share a program: that of the second one was traced at sizes of which a pool makes one number.
+    """
     layers = (
         lambda nn: nn.Conv2d(2, 4, 3, padding=1), lambda nn: nn.BatchNorm2d(4), lambda nn: nn.ReLU(), lambda nn: nn.MaxPool2d(2),
         lambda nn: nn.Conv2d(4, 3, 3, padding=2, dilation=2, bias=False), lambda nn: nn.AdaptiveAvgPool2d(1), lambda nn: nn.Flatten(),
     )  # fmt: skip
-    _compare(lambda T: _images(T, *layers), [(4, 9), (4, 8), (2, 5), (3, 4)], 2)
+    _compare(lambda T: _images(T, *layers), [(4, 9), (4, 8), (2, 5), (3, 4)], 3)
 
 
 @pytest.mark.slow
@@ -182,4 +185,4 @@ def test_strided_convolutions(groups: int) -> None:
         lambda nn: nn.Conv2d(2, 4, 3, groups=groups), lambda nn: nn.SiLU(), lambda nn: nn.Conv2d(4, 3, 3, stride=2, padding=1),
         lambda nn: nn.AdaptiveAvgPool2d(1), lambda nn: nn.Flatten(),
     )  # fmt: skip
-    _compare(lambda T: _images(T, *layers), [(4, 9), (4, 8), (3, 14), (2, 6)], 3)
+    _compare(lambda T: _images(T, *layers), [(4, 9), (4, 8), (2, 5), (3, 4), (2, 6)], 3)
