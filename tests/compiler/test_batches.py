@@ -343,6 +343,23 @@ def test_marked_sizes() -> None:
     assert len(fb.compile.explain(fixed)) == 2
 
 
+@pytest.mark.parametrize("dynamic", [None, True])
+def test_a_mark_holds_for_what_has_the_same_size(dynamic: bool | None) -> None:
+    """Of the texts of a batch one is marked; with `dynamic=True` their number is open beside."""
+
+    def step(x, y):
+        return (x.cumsum(1) * y).sum(1).mean()
+
+    compiled = fb.compile(step, dynamic=dynamic)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for shape in ((4, 9), (4, 7), (3 if dynamic else 4, 5)):
+            x, y = fb.randn(shape), fb.randn(shape)
+            fb._dynamo.mark_dynamic(x, 1)
+            assert compiled(x, y).item() == pytest.approx(step(x, y).item(), rel=1e-5)
+    assert len(fb.compile.explain(compiled)) == 1
+
+
 @pytest.mark.filterwarnings("ignore:.* is compiled a second time")
 def test_sizes_that_are_said_to_be_fixed() -> None:
     for index, programs in ((0, 2), (None, 2), (1, 1)):

@@ -102,7 +102,8 @@ class Batches:
                 return group
         if not marked and not self.always:
             return None
-        places = frozenset((_along(marked, leaves) if marked else _guessed(key, leaves, known)) - closed)
+        guessed = _guessed(key, leaves, known) if self.always else set()
+        places = frozenset((_along(marked, leaves) | guessed) - closed)
         if not places:
             return None
         made = Group(general(key, places), places)
@@ -228,11 +229,10 @@ def general(key: Any, places: frozenset[Place]) -> Any:
 
 
 def _along(marked: set[Place], leaves: Sequence[Any]) -> set[Place]:
-    """The marked sizes, and first ones that are equal to a marked first one: rows of one batch."""
-    rows = {leaves[i].shape[0] for i, d in marked if d == 0}
-    return marked | {
-        (i, 0) for i, leaf in enumerate(leaves) if type(leaf) is Tensor and leaf.ndim and leaf.shape[0] in rows
-    }
+    """The marked sizes, and those of other tensors that are equal to one along the same dimension: rows of one batch, words of one text."""
+    sizes = {(d, leaves[i].shape[d]) for i, d in marked}
+    tensors = [(i, leaf.shape) for i, leaf in enumerate(leaves) if type(leaf) is Tensor]
+    return marked | {(i, d) for i, shape in tensors for d, n in enumerate(shape) if (d, n) in sizes}
 
 
 def _guessed(key: Any, leaves: Sequence[Any], known: Iterable[Any]) -> set[Place]:

@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 
 from ...native.kernel import rows_of
-from .masked import Site, rule
+from .masked import Site, open_in, rule
 
 
 @rule("dot_general")
@@ -30,6 +30,26 @@ def _convolution(site: Site, x: Any, w: Any) -> Any:
     site.need(p["batch_group_count"] == 1 or not (site.open(0) | site.open(1)) & {batch, out}, "")
     site.need(p["feature_group_count"] == 1 or not (channels in site.open(0) or site.open(1)), "")
     return site.bind(site.filled(0, x, [channels], 0), site.filled(1, w, [into], 0))
+
+
+@rule("flambeau_convolution", "flambeau_convolution_input", "flambeau_convolution_weight")
+def _images(site: Site, a: Any, b: Any) -> Any:
+    """Images of several sizes: what lies beside one is the zeros that padding would be.
+
+    The arrays are images, those of the result or of a gradient, and kernels, of which no size is open.
+    """
+    site.need_same(
+        "stride", "low", "dilation", "groups"
+    )  # `high` says how many outputs there are, which their sizes do
+    name = site.big.primitive.name
+    by_weight = name.endswith("weight")
+    kernels = site.made[0] if by_weight else site.given[1]
+    images = [site.given[0], *([site.given[1]] if by_weight else site.made)]
+    site.need(kernels == [(k, k) for _, k in kernels], "the size of its kernels depends on the size")
+    site.need(not any(1 in open_in(pairs) for pairs in images), "the number of its channels depends on the size")
+    first = 0 if by_weight else 2  # the rows of a batch meet in the gradient by the weight only
+    a = site.filled(0, a, range(first, a.ndim), 0)
+    return site.bind(a, site.filled(1, b, range(b.ndim), 0) if by_weight else b)
 
 
 _MATRICES = (

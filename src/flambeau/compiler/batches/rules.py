@@ -255,8 +255,7 @@ def _split(site: Site, value: Any) -> Any:
 def _slice(site: Site, value: Any) -> Any:
     starts = site.pairs("start_indices")
     strides = site.pairs("strides") if site.params["strides"] is not None else [(1, 1)] * value.ndim
-    site.need(not open_in(strides), "its step depends on the size")
-    moved = open_in(starts)
+    moved = open_in(starts) | open_in(strides)
     lows, highs, steps = [], [], []
     for d, limit in enumerate(site.params["limit_indices"]):
         lows.append(0 if d in moved else starts[d][1])
@@ -264,7 +263,7 @@ def _slice(site: Site, value: Any) -> Any:
         steps.append(1 if d in moved else strides[d][1])
     made = lax.slice(value, lows, highs, steps)
     for d in sorted(moved):
-        steps_there = lax.iota(np.dtype(np.int64), site.made[0][d][1]) * strides[d][1]
+        steps_there = lax.iota(np.dtype(np.int64), site.made[0][d][1]) * site.size(strides[d])
         made = jnp.take(made, site.size(starts[d]) + steps_there, axis=d, mode="clip")
     return made
 

@@ -16,7 +16,7 @@ from ..capture import Traced
 from ..executable import Builder, Executable
 from ..guards.code import USER, kind_of_file
 from ..plan import Computation, Plan, State
-from . import indexing, nested, products, rules  # noqa: F401  (what they declare)
+from . import indexing, nested, products, recurrent, rules  # noqa: F401  (what they declare)
 from .masked import Masked, NoRule
 from .padding import Padded, PaddedProgram, Sizes, grown
 from .skeleton import first_difference, same_numbers, skeleton

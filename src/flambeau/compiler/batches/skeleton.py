@@ -77,7 +77,7 @@ class _Writer:
             self.parts.append(equation.primitive.name)
             for atom in equation.invars:
                 self.atom(atom, ids)
-            self.params(equation.params)
+            self.params(_told(equation))
             for var in equation.outvars:
                 ids[var] = len(ids)
                 self.aval(var.aval)
@@ -135,6 +135,24 @@ class _Writer:
         self.parts += found[1]
         self.sizes += [len(self.numbers) + i for i in found[3]]
         self.numbers += found[2]
+
+
+# where something ends, which is told by where it begins and by the size of the result, and may be one of two numbers at a stride
+_ENDS = {
+    "slice": "limit_indices", "pad": "padding_config", "flambeau_convolution": "high", "flambeau_convolution_input": "high",
+    "flambeau_convolution_weight": "high",
+}  # fmt: skip
+
+
+def _told(equation: Any) -> dict[str, Any]:
+    """What an equation's parameters say beside its shapes: two numbers that say the same thing could be taken for a third one."""
+    name = _ENDS.get(equation.primitive.name)
+    if name is None:
+        return equation.params  # type: ignore[no-any-return]
+    made = {k: v for k, v in equation.params.items() if k != name}
+    if name == "padding_config":
+        made[name] = tuple((low, inner) for low, _, inner in equation.params[name])
+    return made
 
 
 class _Plain:
