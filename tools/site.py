@@ -60,7 +60,11 @@ def on_page_content(content: str, page: Any, config: MkDocsConfig, files: Files)
     """
     content = re.sub(r"<code>(?=-[^<>\s]{1,20}</code>)", '<code class="option">', content)
     content = re.sub(r"(<tr>\s*<td[^>]*>)<code>(?=[^<>\s]{1,20}</code>)", r'\1<code class="option">', content)
-    content = re.sub(r"<code>(?:[^<>\n]* )?-[^<>\n]*</code>", lambda code: _OPTION.sub(r'<span class="option">\1</span>', code[0]), content)
+    content = re.sub(
+        r"<code>(?:[^<>\n]* )?-[^<>\n]*</code>",
+        lambda code: _OPTION.sub(r'<span class="option">\1</span>', code[0]),
+        content,
+    )
     content = _PRINTED.sub(lambda text: text[1] + _LINE.sub(_sentence, text[2]) + text[3], content)
     # a bar in the code of a table is written with a backslash, which Markdown leaves there
     return re.sub(r"<table>.*?</table>", lambda table: _headed(table[0].replace("\\|", "|")), content, flags=re.DOTALL)
