@@ -55,11 +55,35 @@ def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, files: File
 def on_page_content(content: str, page: Any, config: MkDocsConfig, files: Files) -> str:
     """Each cell of a table of sentences carries its column's heading: on a telephone its rows stand one below the other.
 
-    An option (`--all`) is known as one, since a line would break behind its hyphens.
+    An option (`--all`, also within a command) is known as one, since a line would break behind its hyphens, and so is a short name that begins
+    a row, which would break anywhere. Sentences that a program prints are told from its columns: they are read whole on a telephone, too.
     """
     content = re.sub(r"<code>(?=-[^<>\s]{1,20}</code>)", '<code class="option">', content)
+    content = re.sub(r"(<tr>\s*<td[^>]*>)<code>(?=[^<>\s]{1,20}</code>)", r'\1<code class="option">', content)
+    content = re.sub(
+        r"<code>(?:[^<>\n]* )?-[^<>\n]*</code>",
+        lambda code: _OPTION.sub(r'<span class="option">\1</span>', code[0]),
+        content,
+    )
+    content = _PRINTED.sub(lambda text: text[1] + _LINE.sub(_sentence, text[2]) + text[3], content)
     # a bar in the code of a table is written with a backslash, which Markdown leaves there
     return re.sub(r"<table>.*?</table>", lambda table: _headed(table[0].replace("\\|", "|")), content, flags=re.DOTALL)
+
+
+_OPTION = re.compile(r"(?<=[ >])(-[^<>\s]{1,20}(?: [^<>\s-][^<>\s]{0,8}(?=[ <]))?)")
+_PRINTED = re.compile(r'(<div class="language-text highlight"><pre><span></span><code>)(.*?)(</code></pre>)', re.DOTALL)
+_LINE = re.compile(r'(<a id="[^"]*"[^>]*></a>)(.*)')
+
+
+def _sentence(line: re.Match[str]) -> str:
+    """A long line that a program prints, marked as a sentence or as one in columns; trees, frames and tensors stay as they are."""
+    text = html.unescape(line[2])
+    kind = "columns" if "  " in text.strip() else "sentence"
+    if len(text) < 40 or text.startswith("tensor(") or re.search("[\u2500-\u257f]|----", text):
+        return line[0]
+    if kind == "sentence" and text.startswith(" "):
+        return line[0]
+    return f'{line[1]}<span class="{kind}">{line[2]}</span>'
 
 
 _SENTENCE = 60  # letters of its longest cell, from which on a table is one of sentences
@@ -143,7 +167,7 @@ def on_post_build(config: MkDocsConfig) -> None:
 
 _PUNCTUATION = r"\u3000-\u303f\uff00-\uffef"
 _IDEOGRAPH = rf"[{_PUNCTUATION}\u4e00-\u9fff]"
-_BREAK = re.compile(rf"(?<={_IDEOGRAPH})\n *(?={_IDEOGRAPH})|(?<=[{_PUNCTUATION}])\n *(?=`|\w)")
+_BREAK = re.compile(rf"(?<={_IDEOGRAPH})\n *(?={_IDEOGRAPH})|(?<=[{_PUNCTUATION}])\n *(?=[`\[]|\w)")
 
 
 def _without_line_breaks(markdown: str) -> str:

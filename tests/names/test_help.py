@@ -6,6 +6,7 @@ import inspect
 import itertools
 import pickle
 import pydoc
+import re
 import subprocess
 import sys
 import warnings
@@ -118,6 +119,29 @@ def test_an_error_of_each_is_shown() -> None:
         if "unexpected keyword argument" in lines[-1]:
             wrong.append(f"{names[0]}: its only mistake is an argument's name")
     assert not wrong
+
+
+# What is not called itself, or what has no mistake of its own that is known.
+ANOTHERS = {
+    "backends.cuda.cuFFTPlanCache", "backends.cuda.cuFFTPlanCacheManager", "cosine_embedding_loss", "distributions.Distribution.cdf",
+    "distributions.Distribution.entropy", "distributions.Distribution.perplexity", "distributions.GeneralizedPareto.log_survival_function",
+    "export.ExportedProgram", "futures.Future", "fx.Graph", "fx.Node", "hinge_embedding_loss", "kl_div", "library.triton_op",
+    "margin_ranking_loss", "multiprocessing.spawn", "nn.LazyLinear", "nn.LinearCrossEntropyLoss", "nn.Module", "nn.Module.forward",
+    "nn.Module.set_extra_state", "nn.RNNBase", "nn.RNNCellBase", "nn.functional.linear_cross_entropy",
+    "nn.functional.multi_head_attention_forward", "nn.parameter.UninitializedBuffer", "nn.parameter.UninitializedParameter",
+    "optim.lr_scheduler.LRScheduler.get_lr", "package.Directory", "package.Importer", "package.OrderedImporter", "poisson_nll_loss",
+    "triplet_margin_loss", "utils.data.IterableDataset",
+}  # fmt: skip
+
+
+def test_the_error_shown_is_the_functions_own() -> None:
+    anothers = set()
+    for names, lines in families.blocks("examples.txt", "== "):
+        if examples.TRACEBACK in lines:
+            mistake = examples.typed(lines)[-1]
+            if not re.search(rf"\b{names[0].rpartition('.')[2]}\b", mistake):
+                anothers.add(names[0])
+    assert anothers == ANOTHERS
 
 
 @pytest.mark.parametrize("each", [150, pytest.param(1, marks=pytest.mark.slow)])

@@ -106,17 +106,18 @@ class Compiled:
 
     def __init__(
         self, function: Callable[..., Any], fullgraph: bool = False, quiet: bool = False, dynamic: bool | None = None,
-        whole: bool = False,
+        whole: bool = False, name: str | None = None, limit: int | None = None,
     ):  # fmt: skip
         functools.update_wrapper(self, function)
         self.function = function
-        self.name: str = name_of(function)
+        self.name: str = name_of(function) if name is None else name
         self.fullgraph = fullgraph
         self.quiet = quiet  # a child of a module that could not be one program: the warning was given there
         self.programs: OrderedDict[Any, list[TracedProgram | Uncompiled]] = OrderedDict()
         self.inputs: Inputs = Inputs()
         self.dynamic = dynamic
         self.whole = whole  # equal blocks are no programs of their own
+        self.limit = limit  # of the programs of all signatures; None: `limits.programs` of each
         self.batches: Batches | None = None if dynamic is False else Batches(bool(dynamic))
         self.children: dict[int, tuple[Any, Compiled | None]] = {}
         self.traces: int = 0
@@ -245,17 +246,8 @@ class Compiled:
 
     def _trace(self, key: Any, call: Any, reason: str) -> TracedProgram | Uncompiled | None:
         held = self.programs.get(key, [])
-        if len(held) >= limits.programs:
-            if limits.strict:
-                raise FailOnRecompileLimitHit(
-                    f"Hard failure due to fail_on_recompile_limit_hit: {self.name}{place_of(self.function)} has {len(held)} programs"
-                )
-            self._warn(
-                f"{self.name}{place_of(self.function)} has been compiled {len(held)} times for the same arguments, and runs uncompiled "
-                f"where none of these programs holds. This time: {with_names(reason, self.function, *_structure(call))}. "
-                f"Before: {'; '.join(self.reasons)}.",
-                "limit",
-            )
+        if self._has_all(held):
+            self._tell_of_limit(held, call, reason)
             return None
         if held:
             self._learn(held[0])
@@ -292,6 +284,27 @@ class Compiled:
                 "often",
             )
         return program
+
+    def _has_all(self, held: list[TracedProgram | Uncompiled]) -> bool:
+        """Whether there are as many programs as there may be: of the signature that has these, or of all."""
+        if self.limit is None:
+            return len(held) >= limits.programs
+        return sum(map(_weight, self.programs.values())) >= self.limit
+
+    def _tell_of_limit(self, held: list[TracedProgram | Uncompiled], call: Any, reason: str) -> None:
+        count = len(held) if self.limit is None else self.limit
+        strict = "fail_on_recompile_limit_hit" if limits.strict else "fullgraph=True"
+        if limits.strict or (self.fullgraph and self.limit is not None):
+            raise FailOnRecompileLimitHit(
+                f"Hard failure due to {strict}: {self.name}{place_of(self.function)} has {count} programs"
+            )
+        times = f"{count} times for the same arguments" if self.limit is None else f"{count} times (recompile_limit)"
+        before = f" Before: {'; '.join(self.reasons)}." if self.reasons else ""
+        self._warn(
+            f"{self.name}{place_of(self.function)} has been compiled {times}, and runs uncompiled "
+            f"where none of these programs holds. This time: {with_names(reason, self.function, *_structure(call)) or 'another call'}.{before}",
+            "limit",
+        )
 
     def _traced(self, group: Group | None, leaves: Any, treedef: Any, reason: str) -> TracedProgram:
         if group is None or self.batches is None:
@@ -402,7 +415,9 @@ class Compiled:
         if known is None:
             worth = bool(module._modules) or not is_library_class(type(module))
             child = (
-                Compiled(module._call_plainly, quiet=True, dynamic=self.dynamic, whole=self.whole) if worth else None
+                Compiled(module._call_plainly, quiet=True, dynamic=self.dynamic, whole=self.whole, limit=self.limit)
+                if worth
+                else None
             )
             known = self.children[id(module)] = module, child
         if known[1] is None:

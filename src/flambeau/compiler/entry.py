@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
+from ..core.dispatch.messages import message
 from .backends import check_backend
 from .compiled import Compiled, _everything
 from .controls import tell_of_filter
@@ -18,16 +19,19 @@ _T = TypeVar("_T")
 @overload
 def compile(
     model: None = None, *, fullgraph: bool = False, dynamic: bool | None = None, backend: Any = None, mode: str | None = None,
-    options: Any = None, disable: bool = False,
+    options: Any = None, name: str | None = None, disable: bool = False, recompile_limit: int | None = None,
+    isolate_recompiles: bool = False, shapes_spec: Any = None,
 ) -> Callable[[_T], _T]: ...  # fmt: skip
 @overload
 def compile(
     model: _T, *, fullgraph: bool = False, dynamic: bool | None = None, backend: Any = None, mode: str | None = None,
-    options: Any = None, disable: bool = False,
+    options: Any = None, name: str | None = None, disable: bool = False, recompile_limit: int | None = None,
+    isolate_recompiles: bool = False, shapes_spec: Any = None,
 ) -> _T: ...  # fmt: skip
 def compile(
     model: Any = None, *, fullgraph: bool = False, dynamic: bool | None = None, backend: Any = None, mode: str | None = None,
-    options: Any = None, disable: bool = False,
+    options: Any = None, name: str | None = None, disable: bool = False, recompile_limit: int | None = None,
+    isolate_recompiles: bool = False, shapes_spec: Any = None,
 ) -> Any:  # fmt: skip
     """A function, or a module, that runs as one XLA program for each signature.
 
@@ -39,19 +43,38 @@ def compile(
     Deep networks of equal blocks are compiled block by block, which is soon done; with `mode="max-autotune"` all are one program, for a
     quicker step of small blocks (the other modes change nothing). XLA is the only `backend`, with settings of its own: a function of
     the user's as backend and `options` are told that they have no effect. Names that PyTorch does not know are refused
-    (InvalidBackend, RuntimeError).
+    (InvalidBackend, RuntimeError). Each call of `compile` counts its own programs (`isolate_recompiles` or not); `recompile_limit` bounds
+    them, over all signatures: beyond it the function runs uncompiled, with `fullgraph=True` it raises FailOnRecompileLimitHit.
     """
     _check_choices(backend, mode, options)
+    _check_spec(shapes_spec)
     if model is None:
-        return lambda function: compile(function, fullgraph=fullgraph, dynamic=dynamic, mode=mode, disable=disable)
+        return lambda function: compile(
+            function, fullgraph=fullgraph, dynamic=dynamic, mode=mode, name=name, disable=disable, recompile_limit=recompile_limit
+        )  # fmt: skip
     whole = mode is not None and mode.startswith("max-autotune")
+    settings: dict[str, Any] = {
+        "fullgraph": fullgraph, "dynamic": dynamic, "whole": whole, "name": name, "limit": recompile_limit
+    }  # fmt: skip
     if disable or getattr(model, "_torchdynamo_disable", False):
         return model
     if hasattr(model, "_parameters") and hasattr(model, "forward"):
-        return OptimizedModule(model, fullgraph, dynamic, whole)
+        return OptimizedModule(model, **settings)
     if not callable(model):
         raise AssertionError(f"A callable function is expected, but {type(model)} is provided.")
-    return Compiled(model, fullgraph, dynamic=dynamic, whole=whole)
+    return Compiled(model, **settings)
+
+
+def _check_spec(spec: Any) -> None:
+    """What PyTorch's programs of several sizes are told of them; here only that nothing is told is taken."""
+    if spec is None or (isinstance(spec, dict) and all(value is None for value in spec.values())):
+        return
+    if not isinstance(spec, dict) and type(spec).__name__ != "ParamsSpec":
+        raise TypeError(message("shapes_spec_kind", kind=type(spec).__name__))
+    raise NotImplementedError(
+        "torch.compile(shapes_spec=...) is not in flambeau: dynamic=True has one program for all batch sizes, "
+        "and torch._dynamo.mark_dynamic(x, dim) names another dimension"
+    )
 
 
 def _check_choices(backend: Any, mode: str | None, options: Any) -> None:

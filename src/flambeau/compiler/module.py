@@ -9,7 +9,7 @@ from .compiled import Compiled
 
 # Of what a module has, what this one has for itself; everything else is set on the original.
 _OWN = frozenset(vars(Module())) - {"training"}
-_OWN |= {"_orig_mod", "_compiled", "_fullgraph", "_dynamic", "_whole", "__class__"}
+_OWN |= {"_orig_mod", "_compiled", "_settings", "__class__"}
 
 
 class OptimizedModule(Module):
@@ -18,14 +18,14 @@ class OptimizedModule(Module):
     Attributes are the original's, read, set and deleted. Copies and pickles compile anew.
     """
 
-    def __init__(self, module: Module, fullgraph: bool, dynamic: bool | None = None, whole: bool = False):
+    def __init__(self, module: Module, **settings: Any):
         super().__init__()
         self._orig_mod = module
-        self._begin(fullgraph, dynamic, whole)
+        self._begin(settings)
 
-    def _begin(self, fullgraph: bool, dynamic: bool | None, whole: bool) -> None:
-        self.__dict__.update(_fullgraph=fullgraph, _dynamic=dynamic, _whole=whole)
-        self.__dict__["_compiled"] = Compiled(self._orig_mod.__call__, fullgraph, dynamic=dynamic, whole=whole)
+    def _begin(self, settings: dict[str, Any]) -> None:
+        self.__dict__["_settings"] = settings
+        self.__dict__["_compiled"] = Compiled(self._orig_mod.__call__, **settings)
 
     @property
     def training(self) -> bool:  # type: ignore[override]
@@ -66,4 +66,4 @@ class OptimizedModule(Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._begin(state["_fullgraph"], state.get("_dynamic"), state.get("_whole", False))
+        self._begin(state["_settings"])
