@@ -56,7 +56,7 @@ def attribute(shadow: Any, owner: Any, name: str) -> Any:
     if isinstance(owner, weakref.ProxyTypes):
         watcher.refuse("it looks through a weak proxy")
     if isinstance(owner, HostValue):
-        if name == "__class__":
+        if name in ("__class__", "__doc__", "__module__") or not hasattr(owner.plain, name):
             raise Strict(owner.expression, never=True)
         return _bound(owner, name)
     if isinstance(owner, Tensor):
@@ -311,6 +311,7 @@ def item(shadow: Any, owner: Any, key: Any) -> Any:
         if is_container(owner) and watcher.is_old(owner):
             watcher.reads.content(owner, watcher.writes.before(owner))
         return UNKNOWN
+    watcher.reads.deep(key)  # a list of positions, in a tuple perhaps
     if isinstance(owner, tuple):
         settle(key)
         try:
@@ -380,6 +381,9 @@ def look_for_entry(watcher: Any, owner: Any, key: Any) -> None:
 def store_item(shadow: Any, owner: Any, key: Any, function: Any, values: tuple[Any, ...]) -> None:
     """Note that an item is about to be set or deleted."""
     watcher = shadow.watcher
+    watcher.reads.deep(key)
+    if isinstance(owner, (Tensor, *_BUFFERS)):
+        watcher.reads.deep(values)  # code in C takes it apart
     if isinstance(owner, Tensor):
         settle_key(key)
         return
@@ -474,6 +478,12 @@ def _complete_default(watcher: Any, mutation: Any, length: int) -> None:
         watcher.made(owner[key])
 
 
+def _put_entries(owner: Any, changed: dict[Any, Any]) -> None:
+    kind = OrderedDict if isinstance(owner, OrderedDict) else dict  # which keeps an order of its own
+    for key, value in changed.items():
+        kind.__setitem__(owner, key, value)
+
+
 def complete(watcher: Any, mutation: Any, name: str, length: int) -> None:
     """A change has been made whose arguments were not known: take from the container what it has put there."""
     owner = mutation.container
@@ -499,7 +509,7 @@ def complete(watcher: Any, mutation: Any, name: str, length: int) -> None:
     elif name in ("update", "__ior__", "|=") and isinstance(owner, dict):
         before = watcher.writes.before(owner)
         changed = {k: v for k, v in owner.items() if k not in before or before[k] is not v}
-        mutation.function, mutation.args, mutation.kwargs = dict.update, (changed,), {}
+        mutation.function, mutation.args, mutation.kwargs = _put_entries, (changed,), {}
         watcher.made(changed)
     elif name in ("update", "|=") and isinstance(owner, set):
         before = watcher.writes.before(owner)
