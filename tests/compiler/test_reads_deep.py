@@ -154,3 +154,20 @@ def test_the_text_of_a_layer_that_is_changed():
     for bias in (LAYER.bias, None, LAYER.bias):
         LAYER.bias = bias
         assert step(x)[1:] == (str(LAYER), str(LAYER))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_numpy_does_not_take_a_request_for_values_for_an_error():
+    one, other = fb.ones(3), fb.ones(3)
+    step = fb.compile(lambda x: (x * 1, np.array_equal(one, other)))
+    for value in (1.0, 2.0, 1.0):
+        other = fb.full((3,), value)
+        assert step(fb.ones(1))[1] is (value == 1.0)
+
+
+def test_the_text_of_a_generator_that_is_seeded_again():
+    made = fb.Generator()
+    step = fb.compile(lambda x: (x * 1, f"{made}", str(made), "%s" % made))  # noqa: UP031
+    for seed in (1, 2, 1):
+        made.manual_seed(seed)
+        assert step(fb.ones(1))[1:] == (str(made),) * 3

@@ -324,6 +324,7 @@ def _binary_op(shadow: Any, ins: Any) -> None:
         return
     if sign == "%" and isinstance(left, (str, bytes)):
         shadow.watcher.reads.deep(right)
+        show(right)
         settle(right)
     if by_its_say(shadow, left, right):
         shadow.push(UNKNOWN)
