@@ -111,6 +111,7 @@ INNER = {
     "dict": lambda x: x * len(dict(zip(*[NESTED[0], NESTED[1]], strict=True))) * sum(map(sum, NESTED)),
     "beside an array": lambda x: x * (np.ones((2, 1)) * NESTED).sum(),
     "beside a tensor": lambda x: x * (np.array([[3], [1]]) > NESTED).sum(),
+    "equal": lambda x: x * (2 if (0, NESTED).__eq__((0, [[3], [1]])) else 3),
     "bisect": lambda x: x * __import__("bisect").bisect([[0], [2], [4]], NESTED[0]),
 }
 

@@ -147,3 +147,24 @@ def test_dicts_with_tensors_as_keys_are_arguments():
         for n in range(1, 4):
             assert step(fb.ones(2), held).tolist() == [n, n]
             held["of"] = {fb.ones(3): i for i in range(n + 1)}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c, d: c.__dict__.__setitem__("a", 9),
+        lambda c, d: vars(c).update(a=vars(c)["a"] + 1),
+        lambda c, d: vars(c).pop("a", None),
+        lambda c, d: d["new"],
+        lambda c, d: d[f"k{len(d)}"],
+    ],
+    ids=["set", "update", "pop", "entry", "entries"],
+)
+def test_arguments_through_their_attributes_and_factories(change):
+    seen = []
+    for compile in (lambda function: function, fb.compile):
+        config, table = Config(2), collections.defaultdict(float, a=1.0)
+        step = compile(lambda x, c, d: (change(c, d), x * len(d))[1])
+        seen.append([(step(fb.ones(1), config, table).item(), dict(vars(config)), dict(table)) for _ in range(4)])
+    assert seen[0] == seen[1]

@@ -133,6 +133,7 @@ def _of_object(shadow: Any, owner: Any, name: str) -> Any:
         if watcher.is_old(owner):
             watcher.reads.see(found)
             watcher.reads.owners.setdefault(id(found), owner)
+        if watcher.is_old(owner) or id(owner) in watcher.arguments:
             watcher.attribute_tables[id(found)] = owner
         return found
     if name == "__class__":
@@ -354,7 +355,8 @@ def _entry(shadow: Any, owner: Any, key: Any) -> Any:
     apart(watcher, owner, key)
     place = Item(owner, key)
     value = place.get()
-    if not watcher.is_old(owner):
+    makes_up = isinstance(owner, defaultdict) and value is MISSING and id(owner) in watcher.arguments
+    if not watcher.is_old(owner) and not makes_up:
         return or_unknown(value)
     if id(owner) in watcher.writes.snapshots and not watcher.writes.is_written(place):
         watcher.reads.place(place, watcher.writes.before(owner).get(key, MISSING))
@@ -393,6 +395,8 @@ def store_item(shadow: Any, owner: Any, key: Any, function: Any, values: tuple[A
     if isinstance(owner, dict) and (given or watcher.is_old(owner)):
         watcher.asked_which(key)
     look_into(watcher, owner, "__setitem__", "__delitem__")
+    if id(owner) in watcher.attribute_tables and id(watcher.attribute_tables[id(owner)]) in watcher.arguments:
+        watcher.refuse("it sets attributes of an argument through its __dict__: write argument.name = value")
     if not is_container(owner) or not (given or watcher.is_old(owner)):
         return
     if isinstance(owner, _BUFFERS):

@@ -381,6 +381,8 @@ def _container_method(shadow: Any, owner: Any, name: str, args: list[Any], kwarg
     if name in _COMPARING:
         watcher.reads.deep((owner, *args))
     old = watcher.is_old(owner)
+    if changing and id(watcher.attribute_tables.get(id(owner))) in watcher.arguments:
+        watcher.refuse("it sets attributes of an argument through its __dict__: write argument.name = value")
     if not old and not (changing and id(owner) in watcher.arguments):
         for value in (*args, *kwargs.values()) if name not in _TAKES_ONE else ():
             iterate(shadow, value)
@@ -488,6 +490,7 @@ def _method(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[st
         _fields(shadow, owner, args, kwargs if name == "format" or not args else args[0])
     if name in ("__reduce_ex__", "__reduce__", "__getstate__", "__dir__"):
         _whole(shadow, owner)
+    watcher.reads.deep(owner)  # of a tuple
     for value in (*args, *kwargs.values()):
         watcher.reads.deep(value)
         settle(value)
