@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import collections
+import copy
 import types
+
+import numpy as np
+import pytest
 
 import flambeau as fb
 from compiler.scenarios import Case, Table, attempt
@@ -462,3 +466,36 @@ def slices_with_a_step(compile, x):
 @case.test
 def test_same_as_uncompiled(case: Case) -> None:
     case.check()
+
+
+COPIES = {
+    "detach": lambda v: v.detach(),
+    "data": lambda v: v.data,
+    "copy": copy.copy,
+    "parameter": lambda v: nn.Parameter(v.data),
+    "a part": lambda v: v.detach()[1:],
+    "turned": lambda v: v.data.view(2, 1),
+    "numpy": lambda v: fb.tensor(v.detach().numpy()),
+    "a part in numpy": lambda v: fb.tensor(v.data[1:].numpy()),
+    "numpy's sum": lambda v: fb.tensor(np.add(v.detach().numpy(), 1.0)),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", [nn.Parameter, lambda v: v], ids=["parameter", "tensor"])
+@pytest.mark.parametrize("name", COPIES)
+def test_what_shares_the_memory_of_a_replaced_tensor(name, kind):
+    box = Box(v=kind(fb.ones(2)), kept=None)
+
+    def step(x):
+        box.kept = COPIES[name](box.v)
+        return x, COPIES[name](box.v)
+
+    compiled = fb.compile(step)
+    for i in range(5):
+        wanted = step(fb.ones(1))[1]
+        _, found = compiled(fb.ones(1))
+        assert found.tolist() == wanted.tolist() == box.kept.tolist()
+        assert (found.requires_grad, type(found)) == (wanted.requires_grad, type(wanted))
+        assert (found.data_ptr() == box.v.data_ptr()) == (wanted.data_ptr() == box.v.data_ptr())
+        box.v = kind(fb.full((2,), i + 2.0))

@@ -201,3 +201,11 @@ def test_a_copy_does_not_alias() -> None:
 def test_rolling_back(shift: int, size: int) -> None:
     x = fb.arange(size)
     assert np.array_equal(x.roll(shift).roll(-shift).numpy(), x.numpy())
+
+
+@pytest.mark.parametrize("make", ["t.tensor(1)", "np.int64(1)"])
+def test_offsets_of_other_kinds(make):
+    def look(t):
+        return t.diagonal(t.arange(12.0).reshape(3, 4), eval(make, {"t": t, "np": np})).tolist()
+
+    assert look(fb) == look(torch)

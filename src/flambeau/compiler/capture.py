@@ -140,6 +140,8 @@ def _run(recorder: Recorder, function: Callable[..., Any], args: Any, kwargs: An
     try:
         result = function(*args, **kwargs)
         watcher.look_for_waiting()
+        if recorder.missed is not None:
+            raise recorder.missed
     finally:
         watcher.unwinding.end()
         watcher.stop()

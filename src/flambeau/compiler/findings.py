@@ -178,7 +178,7 @@ def effects_of(writes: Writes, describe: Callable[[Any], Any]) -> list[Effect]:
     effects = []
     for entry in writes.log:
         if isinstance(entry, Place):
-            after = entry.get()
+            after = entry.own()  # what its class has under the name is no part of it
             effects.append(Effect(entry, None, [] if after is MISSING else [describe(after)], {}))
             continue
         if any(a is LATER for a in entry.args):

@@ -49,7 +49,7 @@ class Inputs:
         reads.strict = self.strict
         reads.lengths = {key for key, place in self.places.items() if isinstance(place, Length)}
         for place in self.places.values():
-            value = None if isinstance(place, Length) else place.get()
+            value = None if isinstance(place, Length) else place.own()  # not what its class has
             if is_numeric(value):
                 self._before.append((place, value))
                 place.put(reads.number(place, value))

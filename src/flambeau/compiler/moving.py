@@ -97,9 +97,13 @@ class Moving:
                 self.at[id(gradient)] = GradOf(self.at.get(id(tensor), tensor))
                 self.leaves[id(gradient)] = gradient
 
+    def memory(self) -> dict[Any, TensorAt | GradOf]:
+        """Where the tensors are whose memory these are."""
+        return {leaf._storage: self.at[i] for i, leaf in self.leaves.items()}
+
     def follow(self, tensors: Iterable[Tensor]) -> None:
         """The function has looked at the memory of these through views or `detach()` that it made itself."""
-        memory = {leaf._storage: self.at[i] for i, leaf in self.leaves.items()}
+        memory = self.memory()
         for tensor in tensors:
             if tensor._storage in memory:
                 self.at.setdefault(id(tensor), memory[tensor._storage])

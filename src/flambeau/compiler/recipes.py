@@ -119,6 +119,8 @@ class Recipes:
                 how = how._replace(dense=True)
         elif (source := self.moving.at.get(id(base))) is not None:
             root = (AT, source)
+        elif self.is_young(base) and (source := self.moving.memory().get(base._storage)) is not None:
+            root, how = (AT, source), how._replace(detached=True)  # a view of `detach()`
         return Recipe(LOOK, root, tensor._geometry, type(tensor), follows=how)
 
     def _inner_view(self, tensor: Tensor, edge: Any) -> Recipe | None:
@@ -152,8 +154,8 @@ class Recipes:
         view, at = tensor._view, self.moving.at
         owner = self.recorder.owners.get(tensor._storage, tensor)
         if owner is tensor and not computed and self.is_young(tensor):
-            return Recipe(LOOK, (AT, source) if (source := at.get(id(tensor))) else (SAME, tensor), view, type(tensor),
-                          leaf=is_leaf)  # fmt: skip
+            source = at.get(id(tensor)) or self.moving.memory().get(tensor._storage)
+            return Recipe(LOOK, (AT, source) if source else (SAME, tensor), view, type(tensor), leaf=is_leaf)
         if computed and edge[0].order >= self.recorder.start and owner is not tensor:
             return None
         if computed and owner is tensor and edge[0].order >= self.recorder.start and self.is_young(tensor):

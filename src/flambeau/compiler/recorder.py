@@ -56,6 +56,9 @@ class Recorder:
         self.number_leaves = False  # whether numbers among the arguments are inputs
         self.number_inputs: dict[int, Any] = {}  # id of an expression -> (the expression, the traced value of it)
         self.guards: list[Guard] = []
+        self.missed: Exception | None = (
+            None  # that values were asked for, which others have taken for an error of their own
+        )
         self.modules: dict[Any, None] = {}  # those that were called
         self.reached: dict[Any, None] = {}  # those whose parts were looked up
         self.draws: Draws = Draws(self.sources)

@@ -56,7 +56,7 @@ def attribute(shadow: Any, owner: Any, name: str) -> Any:
     if isinstance(owner, weakref.ProxyTypes):
         watcher.refuse("it looks through a weak proxy")
     if isinstance(owner, HostValue):
-        if name == "__class__":
+        if name in ("__class__", "__doc__", "__module__") or not hasattr(owner.plain, name):
             raise Strict(owner.expression, never=True)
         return _bound(owner, name)
     if isinstance(owner, Tensor):
@@ -133,6 +133,7 @@ def _of_object(shadow: Any, owner: Any, name: str) -> Any:
         if watcher.is_old(owner):
             watcher.reads.see(found)
             watcher.reads.owners.setdefault(id(found), owner)
+        if watcher.is_old(owner) or id(owner) in watcher.arguments:
             watcher.attribute_tables[id(found)] = owner
         return found
     if name == "__class__":
@@ -312,6 +313,7 @@ def item(shadow: Any, owner: Any, key: Any) -> Any:
         if is_container(owner) and watcher.is_old(owner):
             watcher.reads.content(owner, watcher.writes.before(owner))
         return UNKNOWN
+    watcher.reads.deep(key)  # a list of positions, in a tuple perhaps
     if isinstance(owner, tuple):
         settle(key)
         try:
@@ -354,7 +356,8 @@ def _entry(shadow: Any, owner: Any, key: Any) -> Any:
     apart(watcher, owner, key)
     place = Item(owner, key)
     value = place.get()
-    if not watcher.is_old(owner):
+    makes_up = isinstance(owner, defaultdict) and value is MISSING and id(owner) in watcher.arguments
+    if not watcher.is_old(owner) and not makes_up:
         return or_unknown(value)
     if id(owner) in watcher.writes.snapshots and not watcher.writes.is_written(place):
         watcher.reads.place(place, watcher.writes.before(owner).get(key, MISSING))
@@ -382,6 +385,8 @@ def store_item(shadow: Any, owner: Any, key: Any, function: Any, values: tuple[A
     """Note that an item is about to be set or deleted."""
     watcher = shadow.watcher
     watcher.reads.deep(key)
+    if isinstance(owner, (Tensor, *_BUFFERS)):
+        watcher.reads.deep(values)  # code in C takes it apart
     if isinstance(owner, Tensor):
         settle_key(key)
         return
@@ -391,6 +396,8 @@ def store_item(shadow: Any, owner: Any, key: Any, function: Any, values: tuple[A
     if isinstance(owner, dict) and (given or watcher.is_old(owner)):
         watcher.asked_which(key)
     look_into(watcher, owner, "__setitem__", "__delitem__")
+    if id(owner) in watcher.attribute_tables and id(watcher.attribute_tables[id(owner)]) in watcher.arguments:
+        watcher.refuse("it sets attributes of an argument through its __dict__: write argument.name = value")
     if not is_container(owner) or not (given or watcher.is_old(owner)):
         return
     if isinstance(owner, _BUFFERS):
@@ -476,6 +483,12 @@ def _complete_default(watcher: Any, mutation: Any, length: int) -> None:
         watcher.made(owner[key])
 
 
+def _put_entries(owner: Any, changed: dict[Any, Any]) -> None:
+    kind = OrderedDict if isinstance(owner, OrderedDict) else dict  # which keeps an order of its own
+    for key, value in changed.items():
+        kind.__setitem__(owner, key, value)
+
+
 def complete(watcher: Any, mutation: Any, name: str, length: int) -> None:
     """A change has been made whose arguments were not known: take from the container what it has put there."""
     owner = mutation.container
@@ -501,7 +514,7 @@ def complete(watcher: Any, mutation: Any, name: str, length: int) -> None:
     elif name in ("update", "__ior__", "|=") and isinstance(owner, dict):
         before = watcher.writes.before(owner)
         changed = {k: v for k, v in owner.items() if k not in before or before[k] is not v}
-        mutation.function, mutation.args, mutation.kwargs = dict.update, (changed,), {}
+        mutation.function, mutation.args, mutation.kwargs = _put_entries, (changed,), {}
         watcher.made(changed)
     elif name in ("update", "|=") and isinstance(owner, set):
         before = watcher.writes.before(owner)

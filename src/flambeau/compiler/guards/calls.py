@@ -38,6 +38,8 @@ from .values import is_container
 _ANSWERING = frozenset("pop popitem popleft remove sort reverse setdefault rotate __imul__".split())
 _TAKES_ONE = frozenset("append appendleft insert add __setitem__ setdefault".split())
 
+_COMPARING = frozenset("index count remove sort update __contains__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__".split())
+
 _VALUES: tuple[Any, ...] = (
     str, bytes, bytearray, int, float, complex, tuple, frozenset, range, slice, type(None), type, np.generic, np.dtype, np.ufunc,
     types.MappingProxyType, type({}.keys()), type({}.values()), type({}.items()), types.GeneratorType, types.CodeType,
@@ -144,7 +146,7 @@ def _class(shadow: Any, cls: type, args: list[Any], kwargs: dict[str, Any]) -> N
     if cls in (list, tuple, dict, set, frozenset, deque, OrderedDict, enumerate, zip, reversed, map, filter):
         for value in (*args, *kwargs.values()):
             iterate(shadow, value)
-            if cls in (map, filter):
+            if cls in (map, filter, dict, OrderedDict):
                 shadow.watcher.reads.deep(value)  # functions in C may look into what is in it
         if cls is enumerate:  # where it starts
             settle((*args[1:], *kwargs.values()))
@@ -166,7 +168,7 @@ def _class(shadow: Any, cls: type, args: list[Any], kwargs: dict[str, Any]) -> N
             show(args[0])
         ours = is_library_class(cls)  # whose code may look what a number is
         for value in (*args, *kwargs.values()):
-            if not _is_python(cls):
+            if not _is_python(cls) or ours:
                 shadow.watcher.reads.deep(value)
             if not _is_python(cls) or (ours and not isinstance(value, HostFloat)):
                 settle(value)
@@ -280,6 +282,8 @@ def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwa
     elif name in ("len", "iter", "sum", "min", "max", "sorted", "any", "all", "reversed"):
         for value in (*args, *kwargs.values()):
             iterate(shadow, value)
+            if name not in ("len", "iter", "reversed"):  # which compare, add up or ask the parts
+                watcher.reads.deep(value)
     elif name not in ("isinstance", "issubclass"):
         for value in (*args, *kwargs.values()):
             watcher.reads.deep(value)
@@ -321,6 +325,7 @@ def _answered(shadow: Any, function: Any, module: str, name: str, args: list[Any
         pass
     elif module in ("_heapq", "_bisect") and args and isinstance(args[0], list):
         iterate(shadow, args[0])
+        watcher.reads.deep(tuple(args))
         if (module == "_heapq" or name.startswith("insort")) and (
             watcher.is_old(args[0]) or id(args[0]) in watcher.arguments
         ):
@@ -376,7 +381,11 @@ def _container_method(shadow: Any, owner: Any, name: str, args: list[Any], kwarg
     changing = name in CHANGING[kind]
     if args and (kind in (dict, set) or name in ("index", "count", "remove", "__contains__")):
         watcher.asked_which(args[0])
+    if name in _COMPARING:
+        watcher.reads.deep((owner, *args))
     old = watcher.is_old(owner)
+    if changing and id(watcher.attribute_tables.get(id(owner))) in watcher.arguments:
+        watcher.refuse("it sets attributes of an argument through its __dict__: write argument.name = value")
     if not old and not (changing and id(owner) in watcher.arguments):
         for value in (*args, *kwargs.values()) if name not in _TAKES_ONE else ():
             iterate(shadow, value)
@@ -484,6 +493,7 @@ def _method(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[st
         _fields(shadow, owner, args, kwargs if name == "format" or not args else args[0])
     if name in ("__reduce_ex__", "__reduce__", "__getstate__", "__dir__"):
         _whole(shadow, owner)
+    watcher.reads.deep(owner)  # of a tuple
     for value in (*args, *kwargs.values()):
         watcher.reads.deep(value)
         settle(value)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...core.context.generator import Generator
 from ...core.context.grad_mode import state as grad_state
 from .places import in_class, is_python_class
 
@@ -44,9 +45,14 @@ def look_into(watcher: Any, owner: Any, *names: str) -> None:
 
 
 def show(value: Any) -> None:
-    """Note that a value is written as text: how NumPy's numbers look is a setting of NumPy's."""
+    """Note that a value is written as text: how NumPy's numbers look is a setting of NumPy's; a generator shows its seed."""
     if isinstance(value, np.ndarray):
         grad_state.trace.guard(np.get_printoptions, "NumPy prints otherwise now")
+    elif isinstance(value, Generator):
+        grad_state.trace.guard(value.initial_seed, "a random generator has another seed now")
+    elif isinstance(value, tuple):
+        for part in value:
+            show(part)
 
 
 __all__ = ["is_field", "look_into", "refuse_field", "show"]

@@ -63,7 +63,10 @@ def hand_over(shadow: Any, function: Any, given: list[Any]) -> None:
     elif isinstance(function, operator.methodcaller):
         watcher.refuse("it hands operator.methodcaller to a function in C, whose calls nobody can see")
     elif isinstance(function, _IN_C):
+        watcher.reads.deep(tuple(given))
         _in_c(watcher, function)
+    elif isinstance(function, type):
+        watcher.reads.deep(tuple(given))
 
 
 def _in_c(watcher: Any, function: Any) -> None:

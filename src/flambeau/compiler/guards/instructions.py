@@ -9,6 +9,8 @@ from collections import deque
 from types import CellType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from ...core.dispatch.host_numbers import (
     HostFloat,
     HostInt,
@@ -19,6 +21,7 @@ from ...core.dispatch.host_numbers import (
     settle,
     settle_key,
 )
+from ...core.tensor.tensor import Tensor
 from . import texts
 from .access import attribute, imported, in_place, iterate, or_unknown, push, store_attribute
 from .calls import call
@@ -306,6 +309,9 @@ def _truth(shadow: Any, ins: Any) -> None:
         shadow.push(value)
 
 
+_TAKES_APART = (Tensor, np.ndarray, np.generic)  # what stands on their other side
+
+
 @_handles("BINARY_OP")
 def _binary_op(shadow: Any, ins: Any) -> None:
     left, right = shadow.pop(2)
@@ -318,10 +324,13 @@ def _binary_op(shadow: Any, ins: Any) -> None:
         return
     if sign == "%" and isinstance(left, (str, bytes)):
         shadow.watcher.reads.deep(right)
+        show(right)
         settle(right)
     if by_its_say(shadow, left, right):
         shadow.push(UNKNOWN)
         return
+    if isinstance(left, _TAKES_APART) or isinstance(right, _TAKES_APART):
+        shadow.watcher.reads.deep((left, right))
     for value in (left, right):
         if is_container(value):
             iterate(shadow, value)
@@ -571,7 +580,7 @@ def _call_ex(shadow: Any, ins: Any) -> None:
     first, second = shadow.pop(2)
     callee = shadow.called = first if NULL_AFTER else second
     for part in (args, kwargs):
-        if is_container(part):
+        if part is not UNKNOWN and part is not FRESH and type(part) is not tuple:
             iterate(shadow, part)
     known = isinstance(args, (tuple, list, deque))
     asking(shadow, callee, len(shadow.stack) + (not NULL_AFTER))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections import deque
 from types import BuiltinFunctionType, FunctionType, MethodDescriptorType
 from typing import Any
 
@@ -106,6 +107,7 @@ def _contains(shadow: Any, ins: Any) -> None:
         watcher.refuse("it looks into a value that could not be followed")
     if not isinstance(owner, Tensor):
         watcher.asked_which(key)
+        watcher.reads.deep((key, owner if isinstance(owner, (tuple, list, deque)) else None))  # by `==`
         look_into(watcher, owner, "__contains__")
     at = keyed.counted(shadow, owner, key)
     if at is not None and keyed.contains(shadow, owner, at):

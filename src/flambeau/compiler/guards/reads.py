@@ -11,6 +11,7 @@ from typing import Any
 from ...core.dispatch.host_numbers import Expression, Given, HostNumber, Looked, lift, sources
 from ...core.tensor import tree
 from ...core.tensor.tensor import Tensor
+from ...nn.modules.module import Module
 from .code import LIBRARY, kind_of_code
 from .looks import Kind, Look, Names, Term, held_by, written
 from .modules import is_library_class
@@ -54,6 +55,7 @@ class Reads:
         self.before: Callable[[Any], Any] = lambda container: None  # a copy from before a container was changed
         self.settle_keys: Callable[[Any], None] = lambda container: None  # keys under which things were put matter
         self.taken_from: Callable[[Any], None] = lambda iterator: None  # code that is not followed is given an iterator
+        self.walked: Callable[[Module], None] = lambda module: None  # or a module
         self.lengths: set[Any] = set()  # keys of `Length`s that are inputs
         self.picked: list[Any] = []  # keys of places whose items are picked at each call
         self.make_input: Callable[[HostNumber], Any] | None = None
@@ -144,6 +146,8 @@ class Reads:
         if isinstance(value, MappingProxyType):
             value = shown_by(value)
             self.see(value)
+        if isinstance(value, Module):
+            self.walked(value)
         if not isinstance(value, tuple) and not is_container(value):
             if hasattr(type(value), "__next__"):
                 self.taken_from(value)
@@ -186,7 +190,7 @@ class Reads:
         self.old, self.copies, self.owners = {}, {}, {}
         # what the function has written is no matter any more
         self.unwritten, self.before = _as_it_is, lambda container: None
-        self.settle_keys = self.taken_from = lambda container: None
+        self.settle_keys = self.taken_from = self.walked = lambda container: None
         for key in moving:
             self.places.pop(key, None)
         self._fast = None

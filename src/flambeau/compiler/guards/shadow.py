@@ -24,6 +24,7 @@ from ...core.array import room
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.tracing import NEEDS_VALUES, Untraceable
 from ...core.dispatch.host_numbers import HostValue
+from ...core.tensor import tree
 from ...core.tensor.storage import is_traced
 from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
@@ -188,6 +189,7 @@ class Watcher:
     def __init__(self, reads: Any, writes: Any):
         self.reads = reads
         reads.taken_from = self.taken_from
+        reads.walked = self.walked
         self.writes = writes
         self.shadows: dict[FrameType, Shadow] = {}
         self.fresh: dict[int, Any] = {}  # objects that the function made, by id
@@ -224,7 +226,7 @@ class Watcher:
         while stack:
             value, path = stack.pop()
             is_record = is_dataclass(value) and not isinstance(value, type) and id(value) not in self.reads.old
-            if len(path) > 1 and (isinstance(value, (list, dict, deque)) or is_record):
+            if len(path) > 1 and (isinstance(value, (list, dict, deque)) or is_record) and tree.opens(value):
                 self.arguments[id(value)] = value, path
                 self.writes.given[id(value)] = value
                 self.made(value)

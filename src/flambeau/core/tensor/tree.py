@@ -32,6 +32,8 @@ class Spec:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Spec):
             return NotImplemented
+        if self._hash != other._hash:  # first: keys may be tensors, whose `==` compares what they hold
+            return False
         return self.kind is other.kind and self.keys == other.keys and self.parts == other.parts
 
     def __str__(self) -> str:
@@ -94,6 +96,11 @@ def _open(tree: Any) -> tuple[list[Any], Any, Callable[[list[Any]], Any]] | None
         names = tuple(own)
         return list(own.values()), names, lambda parts: _remade(kind, names, parts)
     return None
+
+
+def opens(tree: Any) -> bool:
+    """Whether a value is a container that is taken apart, rather than a leaf."""
+    return _open(tree) is not None
 
 
 def _remade(kind: Any, names: Any, values: list[Any]) -> Any:

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from typing import Any, Self, overload
 
+from ...core.context.grad_mode import state as grad_state
 from ...core.context.tracing import structure
 from ...core.tensor.tensor import Tensor
 from ..parameter import Parameter
@@ -25,6 +26,13 @@ def _position(index: Any, length: int) -> int:
     if not -length <= position < length:
         raise IndexError(f"index {position} is out of range")
     return position % length
+
+
+def _changes(module: Module, name: str = "0") -> None:
+    """The modules that one holds are about to become others."""
+    structure.version += 1
+    if grad_state.trace is not None:
+        grad_state.trace.keep_table(module, "_modules", name)
 
 
 def _pairs(values: Any, who: str) -> Iterator[tuple[Any, Any]]:
@@ -63,7 +71,7 @@ class _Row(Module):
 
     def _renumber(self, modules: Iterable[Any]) -> None:
         modules = list(modules)
-        structure.version += 1
+        _changes(self)
         self._modules.clear()
         self._modules.update((str(i), module) for i, module in enumerate(modules))
 
@@ -255,7 +263,7 @@ class ModuleDict(Module):
         return self._modules[key]
 
     def __delitem__(self, key: str) -> None:
-        structure.version += 1
+        _changes(self, key)
         del self._modules[key]
 
     def __setitem__(self, key: str, module: Module) -> None:
@@ -263,12 +271,12 @@ class ModuleDict(Module):
 
     def clear(self) -> None:
         """Take all modules out."""
-        structure.version += 1
+        _changes(self)
         self._modules.clear()
 
     def pop(self, key: str) -> Module:
         """Take the module at `key` out and return it."""
-        structure.version += 1
+        _changes(self, key)
         return self._modules.pop(key)
 
     def keys(self) -> KeysView[str]:
@@ -378,10 +386,14 @@ class ParameterDict(Module):
         name = self._attribute(key)
         if name not in self._keys and name in self.__dict__:
             raise KeyError(f"attribute '{name}' already exists")
+        if name not in self._keys:
+            _changes(self, name)
         setattr(self, name, _owned(value))
         self._keys[name] = None
 
     def __delitem__(self, key: str) -> None:
+        if key in self._keys:
+            _changes(self, key)
         del self._keys[key]
         delattr(self, key)
 

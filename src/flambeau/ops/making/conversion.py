@@ -18,7 +18,7 @@ from ...core.array.meta import MetaArray
 from ...core.array.size import normalized_dim
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.overrides import PASS, unseen
-from ...core.context.tracing import Untraceable, structure
+from ...core.context.tracing import JAX_NEEDS_VALUES, Untraceable, structure
 from ...core.context.warned import warn_once
 from ...core.dispatch.messages import message
 from ...core.dispatch.operator import _attach, _publish, composite
@@ -111,6 +111,8 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
         return np.array(self._array)
     if grad_state.transforms and isinstance(self._array, jax.core.Tracer):
         return _host(self)
+    if grad_state.trace is not None:
+        _host(self)  # of a tensor from outside, whose memory may be another's at the next call, that ends the trace
     storage = self._storage
     owner = storage.in_numpy()
     return owner if self._view is None else storage.view(self._view)  # type: ignore[attr-defined]
@@ -124,7 +126,12 @@ def __array__(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.n
         return self.numpy()
     if self.dtype is dtypes.bfloat16 or self.dtype in dtypes.NARROW:
         raise TypeError(f"Got unsupported ScalarType {self.dtype.abbr}: x.float() has the values")
-    array = _host(self)
+    try:
+        array = _host(self)
+    except JAX_NEEDS_VALUES as error:
+        if grad_state.trace is not None:  # NumPy's functions may take it for an error of their own (`array_equal`)
+            grad_state.trace.missed = error
+        raise
     return np.array(array, dtype) if copy is not False else array
 
 

@@ -102,6 +102,7 @@ def diagonal(g: Geometry, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Geom
     a, b = normalized_dim(dim1, len(g.shape)), normalized_dim(dim2, len(g.shape))
     if a == b:
         raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
+    offset = as_int(offset)
     rows, columns = g.shape[a], g.shape[b]
     count = max(0, min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns))
     start = (offset * g.strides[b] if offset >= 0 else -offset * g.strides[a]) if count else 0
