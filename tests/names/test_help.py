@@ -84,7 +84,7 @@ def test_methods_that_classes_describe_are_explained() -> None:
         f"{cls.__name__}.{name}"
         for home in (optim, optim.lr_scheduler, optim.swa_utils, flambeau.distributions, flambeau.utils.data)
         for cls in vars(home).values()
-        if inspect.isclass(cls) and cls.__module__.startswith(home.__name__)
+        if inspect.isclass(cls) and cls.__name__[0] != "_" and cls.__module__.startswith(home.__name__)
         for name in dir(cls)
         if name[0] != "_" and inspect.isroutine(method := getattr(cls, name, None)) and inspect.getdoc(method)
         if "PyTorch: " not in inspect.getdoc(method)

@@ -15,6 +15,11 @@ from support.op_database import known, op_infos, ours
 from support.rows import agree
 
 ROWS = {
+    "_amp_foreach_non_finite_check_and_unscale_": (
+        "g = [t.ones(2), t.ones(())]; n = t.zeros(1); "
+        "t._amp_foreach_non_finite_check_and_unscale_(g, n, t.full((1,), 0.5)); t.cat([g[0], g[1][None], n])"
+    ),
+    "_amp_update_scale_": "t._amp_update_scale_(t.full((1,), 4.0), t.zeros(1, dtype=t.int32), t.ones(1), 2.0, 0.5, 3)",
     "_sample_dirichlet": "t.manual_seed(3); t._sample_dirichlet(f(2, 3).exp().detach())",
     "_standard_gamma": "t.manual_seed(3); t._standard_gamma(f(2, 3).exp().detach())",
     "_log_softmax_backward_data": "~ t._log_softmax_backward_data(f(2, 3), f(2, 3).log_softmax(1), 1, t.float64)",

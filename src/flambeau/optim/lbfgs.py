@@ -78,6 +78,11 @@ def _first_length(gradient: Any, rate: Any) -> Any:
     return wrap(1.0 / total) * rate
 
 
+def _number(loss: Any) -> float:
+    """What a closure gave, as a number: nothing is to be recorded of it."""
+    return float(loss.detach() if isinstance(loss, Tensor) else loss)
+
+
 def _like(value: float, of: Any) -> Any:
     """A number as a tensor, where what it was computed of is one."""
     return of.new_tensor(value) if isinstance(of, Tensor) else value
@@ -103,7 +108,7 @@ def _strong_wolfe(
 
     def at(length: Any) -> Point:
         loss, gradient = obj_func(x, length, d)
-        return Point(float(length), float(loss), (loss, gradient, length), float(gradient.dot(d)))
+        return Point(float(length), _number(loss), (loss, gradient, length), float(gradient.dot(d)))
 
     first = [t]  # goes on as it was given
     start = Point(0.0, float(f), (f, g, 0), float(gtd))
@@ -180,7 +185,7 @@ class LBFGS(Optimizer):
         memory = {name: state.get(name) for name in _MEMORY}  # taken over at the end
 
         first_loss, gradient = self._evaluate(closure)
-        loss = float(first_loss)
+        loss = _number(first_loss)
         evaluations = 1
         state["func_evals"] += 1
         if float(_largest(gradient)) <= group["tolerance_grad"]:
@@ -205,7 +210,7 @@ class LBFGS(Optimizer):
                 self._place(start, direction, t)
                 if iterations != max_iter:
                     value, gradient = self._evaluate(closure)
-                    loss, made = float(value), 1
+                    loss, made = _number(value), 1
             elif search != "strong_wolfe":
                 raise RuntimeError(f"only 'strong_wolfe' is supported as line_search_fn, but got {search!r}")
             else:
@@ -238,7 +243,7 @@ class LBFGS(Optimizer):
         def point(t: float) -> Point:
             self._place(start, direction, t)
             loss, gradient = self._evaluate(closure)
-            return Point(t, float(loss), gradient, float(_dot(gradient, direction)))
+            return Point(t, _number(loss), gradient, float(_dot(gradient, direction)))
 
         return point
 

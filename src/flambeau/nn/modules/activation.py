@@ -398,7 +398,7 @@ class MultiheadAttention(Module):
         self.batch_first = batch_first
         self.head_dim: int = embed_dim // num_heads
         if self.head_dim * num_heads != embed_dim:
-            raise AssertionError(f"embed_dim must be divisible by num_heads, but got {embed_dim=} and {num_heads=}")
+            raise AssertionError(f"embed_dim must be divisible by num_heads ({embed_dim=}, {num_heads=})")
 
         def made(*shape: int) -> Parameter:
             return Parameter(empty(shape, device=device, dtype=dtype))

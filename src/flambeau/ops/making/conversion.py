@@ -216,7 +216,7 @@ def _converter(kind: Any) -> Any:
             raise ValueError(
                 f"only one element tensors can be converted to Python scalars, not {self.shape.numel()} elements"
             )
-        if kind is not int and self.requires_grad:
+        if kind is not int and self.requires_grad and grad_state.grad:
             warn_once(message("recorded_as_number"))
         value = self.item()
         if isinstance(value, complex) and kind is not complex:

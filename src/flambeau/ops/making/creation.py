@@ -122,7 +122,7 @@ def _leaf_value(leaf: Any) -> Any:
                 f"only one element tensors can be converted to Python scalars, got one of shape {list(leaf.shape)}; "
                 "torch.stack makes one tensor of several"
             )
-        if leaf.requires_grad and leaf.is_floating_point():
+        if leaf.requires_grad and grad_state.grad and leaf.is_floating_point():
             warn_once(message("recorded_as_number"))
         return leaf._array.item()
     return leaf.item() if isinstance(leaf, (np.generic, np.ndarray)) else leaf

@@ -112,7 +112,7 @@ def _steps(low: Any, high: Any, by: Any, target: np.dtype) -> np.ndarray:
 
 def _line(at: np.ndarray, by: Any, start: Any) -> np.ndarray:
     """`at * by + start`, rounded once, for whole numbers `at` in order; for the largest numbers in parts of them, as `fused` needs room."""
-    if np.float32(by) == by and (not at.size or max(at[0], at[-1]) < 2**29):
+    if float(np.float32(by)) == float(by) and (not at.size or max(at[0], at[-1]) < 2**29):
         return at * np.float64(by) + start  # the product is exact
     part = 2.0**-64 if np.max(np.abs(start)) > 1e280 or abs(by) > 1e280 else 1.0
     return fused(at, np.float64(by) * part, start * part) / part
