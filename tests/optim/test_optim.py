@@ -328,7 +328,7 @@ def test_values_taken_before_are_not_touched():
     assert all(value.tolist() == [1.0] * 3 for value in saved)
     assert state["state"][0]["exp_avg"].tolist() == before != optimizer.state[weight]["exp_avg"].tolist()
     assert alias.tolist() == weight.tolist()  # and what shares memory sees the step
-    assert float(loss) == 3.0
+    assert loss.item() == 3.0
 
 
 def test_closure_and_grad_mode():
