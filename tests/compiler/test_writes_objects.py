@@ -555,31 +555,33 @@ def finalizer_of_what_is_made_inside(compile, x):
         yield f(x), list(gone)
 
 
+def closing(log):
+    """Numbers; the end of them is noted."""
+    try:
+        yield from range(5)
+    finally:
+        log.append("closed")
+
+
 @case(may_fall_back="the end of a generator that is left")
 def a_generator_that_is_left_in_a_try(compile, x):
     log = []
 
-    def numbers():
-        try:
-            yield from range(5)
-        finally:
-            log.append("closed")
-
     def leaves(x):
-        for i in numbers():
+        for i in closing(log):
             x = x + i
             if i == 2:
                 break
         return x * (1 + len(log))
 
     def lets_go(x):
-        it = numbers()
+        it = closing(log)
         x = x + next(it)
         del it
         return x * (1 + len(log))
 
     def holds(x):
-        it = numbers()
+        it = closing(log)
         return x * (next(it) + len(log))
 
     for function in (leaves, lets_go, holds):
@@ -592,19 +594,13 @@ def a_generator_that_is_left_in_a_try(compile, x):
 def a_generator_that_is_closed_or_has_no_block(compile, x):
     log = []
 
-    def numbers():
-        try:
-            yield from range(5)
-        finally:
-            log.append("closed")
-
     def counted():
         for i in range(5):
             log.append(i)
             yield i
 
     def step(x):
-        it = numbers()
+        it = closing(log)
         x = x + next(it)
         it.close()
         for i in counted():

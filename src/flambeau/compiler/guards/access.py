@@ -305,7 +305,6 @@ def imported(watcher: Any, name: str, package: str | None = None) -> Any:
 def item(shadow: Any, owner: Any, key: Any) -> Any:
     """Read an item of a container."""
     watcher = shadow.watcher
-    watcher.reads.deep(key)  # lists of indices
     if isinstance(owner, MappingProxyType):
         owner = shown_by(owner)
         watcher.arrive(owner)
