@@ -276,18 +276,23 @@ def takes_count(name: str, parameter: str, value: Tensor) -> bool:
     )
 
 
+def _arguments_called(name: str, parameter: str) -> list[tuple[int, Argument]]:
+    """The arguments of this name, of all overloads, with their positions."""
+    return [(i, a) for s in _schemas(name) for i, a in enumerate(s.arguments, 1) if a.name == parameter]
+
+
 def refuse_recorded(name: str, parameter: str, position: int | None, value: Tensor) -> None:
     """Raise TypeError for a tensor that requires a gradient where PyTorch takes a number alone: the gradient would be lost."""
     if not value.requires_grad:
         return
-    found = [
-        (a.declared.base, i, a) for s in _schemas(name) for i, a in enumerate(s.arguments, 1) if a.name == parameter
-    ]
-    if any(base == "Tensor" for base, _, _ in found):
+    found = _arguments_called(name, parameter)
+    if any(argument.declared.base == "Tensor" for _, argument in found):
         return
-    word = _WORDS.get(found[0][0], found[0][0]) if found else "Number"
-    if position is None and found and not found[0][2].kwarg_only:
-        position = found[0][1]
+    word = "Number"
+    if found:
+        place_there, argument = found[0]
+        word = _WORDS.get(argument.declared.base, argument.declared.base)
+        position = place_there if position is None and not argument.kwarg_only else position
     place = "" if position is None else f" (position {position})"
     raise TypeError(
         f"{name}(): argument '{parameter}'{place} must be {word}, not Tensor: one that requires a gradient is no number, "
@@ -356,7 +361,7 @@ def takes_number(name: str, parameter: str, position: int) -> bool:
 
 def word_of_number(name: str, parameter: str) -> str:
     """What PyTorch's errors call a parameter that takes a real number: a `Number` may be complex elsewhere."""
-    kinds = {a.declared.base for schema in _schemas(name) for a in schema.arguments if a.name == parameter}
+    kinds = {argument.declared.base for _, argument in _arguments_called(name, parameter)}
     return _WORDS["Scalar"] if "Scalar" in kinds else "float"
 
 
@@ -421,4 +426,4 @@ def judged(function: Callable[..., Any]) -> Callable[..., Any]:
     return asking
 
 
-__all__ = ["Known", "judged", "misfit", "refuse_recorded", "takes_count", "takes_number"]
+__all__ = ["Known", "judged", "misfit", "refuse_recorded", "takes_count", "takes_number", "word_of_number"]

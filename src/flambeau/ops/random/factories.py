@@ -257,9 +257,9 @@ def normal(
     constants.check_options("normal", layout, pin_memory)
     tensors = [t for t in (mean, std) if isinstance(t, Tensor)]
     if size is not None:
-        for key, value in (("mean", mean), ("std", std)):
+        for position, (key, value) in enumerate((("mean", mean), ("std", std)), 1):
             if isinstance(value, Tensor):
-                refuse_recorded("normal_", key, None, value)  # that of one size has no form for tensors
+                refuse_recorded("normal_", key, position, value)  # that of one size has no form for tensors
         mean, std = number_of("normal", "mean", mean), number_of("normal", "std", std)
         shape = size_of("normal", (), size)
         _normal_nowhere(dtype, device, out, std)
