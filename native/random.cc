@@ -106,10 +106,7 @@ FUSED(void, remainders, (const uint32_t* words, uint32_t span, int64_t low, int6
   }
 }
 
-// Box and Muller (1958) for blocks of 16: 8 radii, then 8 angles, in place. PyTorch's numbers come of the series for single
-// precision of Moshier's Cephes library (1984 to 1992), with a product and a sum rounded once wherever one follows the other:
-// which of them were found out by comparing 160,000 numbers. `src/flambeau/core/context/normals.py` is the same in NumPy.
-// Choices are made on bits: GCC vectorises no others here.
+// The choices of `normals` are made on bits: GCC vectorises no others there.
 INLINED int32_t bits_of(float x) {
   int32_t bits;
   std::memcpy(&bits, &x, sizeof bits);
@@ -125,6 +122,9 @@ INLINED float number_of(int32_t bits) {
 // The bit of a number's sign, where the third bit is set.
 INLINED int32_t flipped(int32_t bits) { return static_cast<int32_t>((static_cast<uint32_t>(bits) & 4) << 29); }
 
+// Box and Muller (1958) for blocks of 16: 8 radii, then 8 angles, in place. PyTorch's numbers come of the series for single
+// precision of Moshier's Cephes library (1984 to 1992), with a product and a sum rounded once wherever one follows the other:
+// which of them were found out by comparing 160,000 numbers. `src/flambeau/core/context/normals.py` is the same in NumPy.
 // Eight numbers fill a vector of 32 bytes: for one of 64 GCC would compute them one by one.
 COMPILED_FOR("avx2,fma", "avx2,fma", void, normals, (float* block, float mean, float deviation), (block, mean, deviation)) {
   for (int i = 0; i < 8; ++i) {
