@@ -58,6 +58,10 @@ def test_one_that_is_late() -> None:
 
     with pytest.raises(RuntimeError, match=r"DataLoader timed out after 0\.5 seconds"):
         next(iter(DataLoader(Stuck(), num_workers=1, timeout=0.5)))
+    gc.collect()
+    children: Any = multiprocessing.process._children  # type: ignore[attr-defined]
+    left = [p for p in children if p.name.startswith("DataLoader")]
+    assert not left  # else a fork of this process would wait for them
     wait_until_alone()
 
 

@@ -208,6 +208,7 @@ def _end(workers: list[_Worker]) -> None:
         worker.process.join(max(0.0, until - time.monotonic()))
         if worker.process.is_alive():
             worker.process.terminate()
+            worker.process.join(5)  # one that is not waited for stays among this process's children, also in its forks
     workers.clear()
 
 
