@@ -248,7 +248,7 @@ class Call:
         for tensor, recipe in changes.grads:
             if recipe in packed:
                 pack, place = packed[recipe]
-                self.add("s = new(PackedStorage)", f"s.host = (pack{pack}, {place}, 0)",
+                self.add("s = new(PackedStorage)", f"s.packed = (pack{pack}, {place}, 0)",
                          f"{self._now(tensor)}._grad = blank(Tensor, s)")  # fmt: skip
         for tensor, recipe in changes.grads:
             if recipe not in packed:

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core.context.tracing import PACKED_ARRAY, PACKED_STATE
-from ..core.tensor.storage import Storage
+from ..core.tensor.storage import HostStorage, Storage
 
 PATIENCE = 4  # calls in a row that found their state taken apart, before a program gives packing up
 
@@ -77,45 +77,45 @@ class Pack:
 class PackedStorage(Storage):
     """A storage whose values lie in a pack. The first read or write from outside makes it an ordinary one.
 
-    `host` is (the pack, the place in it, the version that counts from there); nothing else is set.
+    `packed` is (the pack, the place in it, the version that counts from there); nothing else is set.
     """
 
     __slots__ = ()
 
     @property
     def value(self) -> Any:  # type: ignore[override]
-        while (held := self.host) is not None:
+        while (held := self.packed) is not None:
             pack, place, base = held
             written = pack.written
             value = pack.part(place)
             if (
-                self.host is held and pack.written == written
+                self.packed is held and pack.written == written
             ):  # no other thread has been here: see `core/tensor/storage.py`
                 pack.broken = True
                 self.__class__ = Storage  # type: ignore[assignment]
                 self.value = value  # type: ignore[misc]
                 self.version = base + written  # type: ignore[misc]
-                self.host: Any = None  # type: ignore[assignment]
+                self.packed: Any = None  # type: ignore[assignment]
                 return value
         return self.value  # another thread was here first
 
     @property
     def version(self) -> int:  # type: ignore[override]
-        held = self.host
+        held = self.packed
         return self.version if held is None else held[2] + held[0].written
 
     @property
     def shape(self) -> tuple[int, ...]:
-        held = self.host
+        held = self.packed
         return self.shape if held is None else held[0].layout.shapes[held[1]]
 
     @property
     def dtype(self) -> np.dtype:
-        held = self.host
+        held = self.packed
         return self.dtype if held is None else held[0].layout.dtype
 
     def set(self, value: Any) -> None:
-        held = self.host
+        held = self.packed
         if held is None:
             self.set(value)
             return
@@ -123,11 +123,18 @@ class PackedStorage(Storage):
         self.__class__ = Storage  # type: ignore[assignment]
         self.value = value  # type: ignore[misc]
         self.version = held[2] + held[0].written + 1  # type: ignore[misc]
-        self.host = None
+        self.packed = None
 
     def set_host(self, values: np.ndarray) -> None:
-        self.set(None)
-        self.set_host(values)
+        held = self.packed
+        if held is None:
+            self.set_host(values)
+            return
+        held[0].broken = True
+        self.__class__ = HostStorage  # type: ignore[assignment]
+        self.host: Any = values
+        self.version = held[2] + held[0].written + 1  # type: ignore[misc]
+        self.packed = None
 
 
 class Family:
@@ -169,7 +176,7 @@ class Family:
                 continue
             storage.__class__ = Storage
             storage.value = None
-            storage.host = place  # type: ignore[assignment]
+            storage.packed = place
             storage.__class__ = PackedStorage  # type: ignore[assignment]
             del before
 

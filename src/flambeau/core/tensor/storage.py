@@ -22,8 +22,9 @@ ALIGNMENT = 64  # JAX takes memory that begins at a multiple of this without a c
 
 # Threads may read a tensor while another one writes it: a logger, or a checkpoint that is being written. Where a storage goes over
 # from one class to another, what was read is compared at the end with what is there, and the change is made in lines
-# that call nothing and let no array go, between which the interpreter does not turn to another thread. Memory that NumPy
-# shares is under this lock.
+# that call nothing and let no array go, between which the interpreter does not turn to another thread. A method may even begin for
+# one class and find another: each looks whether what it stands on (`host`, `packed`) is there, and asks the storage anew if not.
+# Memory that NumPy shares is under this lock.
 _sharing = threading.RLock()
 
 
@@ -33,9 +34,10 @@ class Storage:
     `version` counts the writes, so that a view knows when what it read is out of date.
     """
 
-    __slots__ = ("value", "version", "host", "pin", "__weakref__")
+    __slots__ = ("value", "version", "host", "packed", "pin", "__weakref__")
     volatile = False  # whether the values can change without a new version
     on_host = False  # whether the values are in NumPy memory
+    packed: Any  # where it lies in a pack, of those that do (`compiler/packing.py`)
 
     def __init__(self, value: Any):
         self.value: Any = value
@@ -74,6 +76,9 @@ class Storage:
 
     def set_host(self, values: np.ndarray) -> None:
         """Replace the whole value by NumPy values that nobody else holds. They go to the device when first read."""
+        if self.__class__.set_host is not Storage.set_host:  # another thread has made it a storage of another class
+            self.set_host(values)
+            return
         self.__class__ = HostStorage  # type: ignore[assignment]
         self.host: np.ndarray = values
         self.version += 1
@@ -87,7 +92,9 @@ class Storage:
         with _sharing:
             if array is None:
                 return self._share_a_copy()
-            self.host = array.view()  # an object of our own, so that the owner's reference count tells of the others
+            view = array.view()  # an object of our own, so that the owner's reference count tells of the others
+            self.value  # noqa: B018 (which takes it out of a compiled program's pack)
+            self.host = view
             self.__class__ = SharedStorage  # type: ignore[assignment]
             return array
 
@@ -97,8 +104,8 @@ class Storage:
             value = np.asarray(held)
             array = aligned(value.nbytes).view(value.dtype).reshape(value.shape)
             array[...] = value
-            view, kind = array.view(), type(self)
-            if held is (self.host if kind.on_host else self.value):
+            view = array.view()
+            if held is (self.host if self.__class__.on_host else self.value):  # `type(self)` would be a call
                 self.host = view
                 self.__class__ = SharedStorage  # type: ignore[assignment]
                 _values.__set__(self, None)
@@ -261,7 +268,7 @@ class HostStorage(_NumPyStorage):
         if host is None:  # another thread was here first
             return self.value
         value = devices.from_numpy(host, devices.to_jax(devices.CPU))
-        if self.host is not host:
+        if self.host is not host or self.__class__ is not HostStorage:
             return self.value
         self.__class__ = Storage  # type: ignore[assignment]
         self.value = value  # type: ignore[misc]
@@ -269,14 +276,13 @@ class HostStorage(_NumPyStorage):
         return value
 
     def set(self, value: Any) -> None:
-        _settle(self, value)
+        if self.__class__ is not HostStorage:  # another thread was here first
+            self.set(value)
+            return
+        self.__class__ = Storage  # type: ignore[assignment]
+        self.value = value  # type: ignore[misc]
         self.version += 1
-
-
-def _settle(storage: Storage, value: Any) -> None:
-    storage.__class__ = Storage
-    storage.value = value
-    storage.host = None  # type: ignore[assignment]
+        self.host = None  # type: ignore[assignment]
 
 
 class SharedStorage(_NumPyStorage):
@@ -397,7 +403,9 @@ class PartsStorage(_OtherStorage):
     def set(self, value: Any) -> None:
         parts = self.host.cut(value)
         if parts is None:  # sums that are written to are sums no more
-            _settle(self, value)
+            self.__class__ = Storage  # type: ignore[assignment]
+            self.value: Any = value  # type: ignore[misc]
+            self.host = None
         else:
             self.host = parts
         self.version += 1

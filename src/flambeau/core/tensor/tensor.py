@@ -339,8 +339,10 @@ class Tensor:
     def device(self) -> device:
         """Where the values are."""
         storage = self._storage
-        if storage.on_host or type(storage) is PartsStorage:
-            return devices.CPU if storage.on_host else storage.host.device  # type: ignore[return-value]
+        if storage.on_host:
+            return devices.CPU
+        if type(storage) is PartsStorage:
+            return storage.host.device
         try:
             value = storage.value
         except NotImplementedError:
