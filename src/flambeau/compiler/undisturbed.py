@@ -28,10 +28,12 @@ def undisturbed() -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        if collects:
-            gc.enable()
-        for number in waiting:
-            signal.raise_signal(number)
+        try:
+            for number in waiting:
+                signal.raise_signal(number)
+        finally:
+            if collects:  # not before: what a handler raises within a collector's callback is lost
+                gc.enable()
 
 
 def _handlers() -> dict[int, Any]:

@@ -38,6 +38,10 @@ from .symbols import ATTRIBUTE, FRESH, UNKNOWN, Symbol
 from .unwinding import Unwinding, waits_in_a_block
 from .values import PLAIN
 
+_OF_PYTHON = (
+    1000  # Python 3.12 begins with some hundred objects frozen; a program that has frozen its own has many more
+)
+
 
 class Instruction:
     """One instruction: its handler, its argument, and how deep the stack is before it."""
@@ -308,8 +312,8 @@ class Watcher:
     def _still(self) -> None:
         room.tracing, self._collects = True, gc.isenabled()
         gc.disable()  # whoever asked to be called by the collector is no part of the function
-        # from here on, what is young was made by the function; and nobody has to look through the rest of the process for it
-        self._froze = not gc.get_freeze_count()
+        # what is young from here on was made by the function; nobody has to look through the rest of the process for it
+        self._froze = gc.get_freeze_count() < _OF_PYTHON
         if self._froze:
             gc.freeze()
         else:
