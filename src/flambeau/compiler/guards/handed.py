@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ...core.dispatch.host_numbers import settle
 from ...core.tensor.tensor import Tensor
 from .access import attribute, item
 from .places import MISSING
@@ -30,6 +31,7 @@ _CHANGING = {
     "__imul__",
     np.ndarray: "fill sort put itemset resize partition setfield setflags byteswap __setitem__ __delitem__",
 }
+_PLACING = frozenset("pop insert rotate __getitem__ __setitem__ __delitem__ __mul__ __rmul__ __imul__".split())
 CHANGING = {kind: frozenset(names.split()) for kind, names in _CHANGING.items()}
 # Functions and classes in C that call what they are given.
 CALLING = frozenset(
@@ -113,4 +115,12 @@ def getter(shadow: Any, callee: Any, args: list[Any]) -> Any:
     return value if len(names) == 1 else UNKNOWN
 
 
-__all__ = ["CALLING", "CHANGING", "getter", "hand_over"]
+def settle_places(kind: type, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
+    """What says where, or how often, to a container's method: code in C takes the value of a number, whoever computed it."""
+    if kind is np.ndarray:
+        settle((*args, *kwargs.values()))
+    elif kind in (list, deque):
+        settle(args[:1] if name in _PLACING else args[1:] if name == "index" else [])
+
+
+__all__ = ["CALLING", "CHANGING", "getter", "hand_over", "settle_places"]
