@@ -79,7 +79,6 @@ def call(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -> N
                 hand_over(shadow, value, given)
                 if not isinstance(value, FunctionType) and value not in (operator.add, operator.mul):
                     settle(given)
-                    no_numbers_on_the_way(shadow, value, [part for part in given if part is not value])
                 else:
                     settle_mixed(given)
     if isinstance(callee, FunctionType):

@@ -17,6 +17,7 @@ import numpy as np
 from ...core.dispatch.host_numbers import settle
 from ...core.tensor.tensor import Tensor
 from .access import attribute, item
+from .numeric import no_numbers_on_the_way
 from .places import MISSING
 from .symbols import PENDING, UNKNOWN
 from .values import is_container
@@ -64,11 +65,12 @@ def hand_over(shadow: Any, function: Any, given: list[Any]) -> None:
                 getter(shadow, function, [part])
     elif isinstance(function, operator.methodcaller):
         watcher.refuse("it hands operator.methodcaller to a function in C, whose calls nobody can see")
-    elif isinstance(function, _IN_C):
+    elif isinstance(function, (*_IN_C, type)):
         watcher.reads.deep(tuple(given))
-        _in_c(watcher, function)
-    elif isinstance(function, type):
-        watcher.reads.deep(tuple(given))
+        if not isinstance(function, type):
+            _in_c(watcher, function)
+        if function not in (operator.add, operator.mul):  # by which numbers of any kind ask each other
+            no_numbers_on_the_way(shadow, function, [part for part in given if part is not function])
 
 
 def _in_c(watcher: Any, function: Any) -> None:

@@ -13,8 +13,8 @@ from __future__ import annotations
 import math
 import operator
 from collections import ChainMap, UserDict, UserList, deque
-from collections.abc import Callable, MappingView
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, MappingView
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -392,7 +392,7 @@ def settle(value: Any) -> None:
             settle(key)
             settle(part)
     elif isinstance(value, MappingView):  # a dict's, or one of Python's own that looks into another object
-        settle(getattr(value, "_mapping", None) or list(value))
+        settle(getattr(value, "_mapping", None) or list(cast("Iterable[Any]", value)))
     elif isinstance(value, KEPT_IN_ATTRIBUTES):
         settle(vars(value))
     elif type(value) is slice:
