@@ -48,11 +48,16 @@ class Inputs:
         self._before = []
         reads.strict = self.strict
         reads.lengths = {key for key, place in self.places.items() if isinstance(place, Length)}
-        for place in self.places.values():
+        for place in list(self.places.values()):
             value = None if isinstance(place, Length) else place.own()  # not what its class has
             if is_numeric(value):
+                try:
+                    place.put(reads.number(place, value))
+                except (AttributeError, TypeError):  # an attribute that code in C keeps, and nobody can write
+                    self.forget({place.key})
+                    continue
                 self._before.append((place, value))
-                place.put(reads.number(place, value))
+                reads.installed = True
 
     def restore(self) -> None:
         """Put Python's own numbers back."""

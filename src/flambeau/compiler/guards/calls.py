@@ -24,7 +24,7 @@ from ...runtime.settings import CHANGED
 from .access import attribute, complete, imported, in_place, item, iterate, push, store_attribute, store_item
 from .code import LIBRARY, kind_of_code
 from .foreign import show
-from .handed import CALLING, CHANGING, getter, hand_over
+from .handed import CALLING, CHANGING, getter, hand_over, settle_places
 from .kinds import is_instance, is_subclass
 from .modules import is_library_class
 from .numeric import no_numbers_on_the_way, settle_mixed
@@ -148,7 +148,7 @@ def _class(shadow: Any, cls: type, args: list[Any], kwargs: dict[str, Any]) -> N
             iterate(shadow, value)
             if cls in (map, filter, dict, OrderedDict):
                 shadow.watcher.reads.deep(value)  # functions in C may look into what is in it
-        if cls is enumerate:  # where it starts
+        if cls in (enumerate, deque):  # where it starts, how much it may hold
             settle((*args[1:], *kwargs.values()))
     elif cls.__module__ in ("time", "random", "datetime", "threading", "_thread", "socket", "subprocess", "io", "_io"):
         shadow.watcher.refuse(f"it makes a {cls.__module__}.{cls.__qualname__}")
@@ -162,7 +162,7 @@ def _class(shadow: Any, cls: type, args: list[Any], kwargs: dict[str, Any]) -> N
         shadow.watcher.weak = True  # what has been read is not to be kept alive either
         shadow.watcher.refuse(f"it makes a {cls.__name__}, whose __del__ a compiled call would not run")
     else:
-        if not _is_python(cls):
+        if not _is_python(cls) or issubclass(cls, tuple):  # a Size
             no_numbers_on_the_way(shadow, cls, args)
         if cls is str and args:
             show(args[0])
@@ -379,6 +379,7 @@ def _container_method(shadow: Any, owner: Any, name: str, args: list[Any], kwarg
     watcher = shadow.watcher
     kind = next(k for k in CHANGING if isinstance(owner, k))
     changing = name in CHANGING[kind]
+    settle_places(kind, name, args, kwargs)
     if args and (kind in (dict, set) or name in ("index", "count", "remove", "__contains__")):
         watcher.asked_which(args[0])
     if name in _COMPARING:

@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from ...core.dispatch.host_numbers import settle
 from ...core.tensor.tensor import Tensor
 from .access import attribute, item
+from .numeric import no_numbers_on_the_way
 from .places import MISSING
 from .symbols import PENDING, UNKNOWN
 from .values import is_container
@@ -30,6 +32,7 @@ _CHANGING = {
     "__imul__",
     np.ndarray: "fill sort put itemset resize partition setfield setflags byteswap __setitem__ __delitem__",
 }
+_PLACING = frozenset("pop insert rotate __getitem__ __setitem__ __delitem__ __mul__ __rmul__ __imul__".split())
 CHANGING = {kind: frozenset(names.split()) for kind, names in _CHANGING.items()}
 # Functions and classes in C that call what they are given.
 CALLING = frozenset(
@@ -62,11 +65,12 @@ def hand_over(shadow: Any, function: Any, given: list[Any]) -> None:
                 getter(shadow, function, [part])
     elif isinstance(function, operator.methodcaller):
         watcher.refuse("it hands operator.methodcaller to a function in C, whose calls nobody can see")
-    elif isinstance(function, _IN_C):
+    elif isinstance(function, (*_IN_C, type)):
         watcher.reads.deep(tuple(given))
-        _in_c(watcher, function)
-    elif isinstance(function, type):
-        watcher.reads.deep(tuple(given))
+        if not isinstance(function, type):
+            _in_c(watcher, function)
+        if function not in (operator.add, operator.mul):  # by which numbers of any kind ask each other
+            no_numbers_on_the_way(shadow, function, [part for part in given if part is not function])
 
 
 def _in_c(watcher: Any, function: Any) -> None:
@@ -113,4 +117,12 @@ def getter(shadow: Any, callee: Any, args: list[Any]) -> Any:
     return value if len(names) == 1 else UNKNOWN
 
 
-__all__ = ["CALLING", "CHANGING", "getter", "hand_over"]
+def settle_places(kind: type, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
+    """What says where, or how often, to a container's method: code in C takes the value of a number, whoever computed it."""
+    if kind is np.ndarray:
+        settle((*args, *kwargs.values()))
+    elif kind in (list, deque):
+        settle(args[:1] if name in _PLACING else args[1:] if name == "index" else [])
+
+
+__all__ = ["CALLING", "CHANGING", "getter", "hand_over", "settle_places"]

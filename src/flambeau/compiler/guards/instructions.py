@@ -25,7 +25,7 @@ from ...core.tensor.tensor import Tensor
 from . import texts
 from .access import attribute, imported, in_place, iterate, or_unknown, push, store_attribute
 from .calls import call
-from .code import USER, kind_of_code
+from .code import LIBRARY, USER, kind_of_code
 from .foreign import show
 from .items import HANDLERS as _OF_ITEMS
 from .items import Handlers, answer, truth
@@ -326,6 +326,7 @@ def _binary_op(shadow: Any, ins: Any) -> None:
         shadow.watcher.reads.deep(right)
         show(right)
         settle(right)
+        no_numbers_on_the_way(shadow, None, [right])
     if by_its_say(shadow, left, right):
         shadow.push(UNKNOWN)
         return
@@ -573,6 +574,11 @@ def _call(shadow: Any, ins: Any) -> None:
     call(shadow, callee, args, dict(zip(names, values[split:], strict=True)))
 
 
+def _is_followed(callee: Any) -> bool:
+    function = callee.__func__ if isinstance(callee, MethodType) else callee
+    return isinstance(function, FunctionType) and kind_of_code(function.__code__, function.__globals__) != LIBRARY
+
+
 @_handles("CALL_FUNCTION_EX")
 def _call_ex(shadow: Any, ins: Any) -> None:
     kwargs = shadow.pop() if ins.arg & 1 else {}
@@ -584,7 +590,7 @@ def _call_ex(shadow: Any, ins: Any) -> None:
             iterate(shadow, part)
     known = isinstance(args, (tuple, list, deque))
     asking(shadow, callee, len(shadow.stack) + (not NULL_AFTER))
-    if not known and not isinstance(callee, (FunctionType, MethodType)):
+    if not known and not _is_followed(callee):
         no_numbers_on_the_way(shadow, callee, [args])
     call(shadow, callee, list(args) if known else [UNKNOWN], dict(kwargs) if isinstance(kwargs, dict) else {})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
@@ -28,6 +29,8 @@ from ...core.dispatch.host_numbers import (
     settle,
 )
 from ...core.tensor.tensor import Tensor
+from .modules import is_library_class
+from .places import in_class
 from .symbols import UNKNOWN
 from .values import is_number
 
@@ -148,6 +151,7 @@ def _has_inputs(watcher: Any) -> bool:
     return bool(
         reads.numbers
         or reads.lengths
+        or reads.installed
         or grad_state.trace.number_leaves
         or any(contents.numbers for contents in reads.contents.values())
     )
@@ -265,19 +269,34 @@ def returned(shadow: Any, value: Any) -> None:
         shadow.replace(len(shadow.stack), value.settle())
 
 
-# what takes the values of an iterator by methods that such numbers have
+# what takes the values of an iterator by methods that such numbers have, or keeps them, or does not go through it
 _ASKS = frozenset(
-    "sum min max any all sorted next iter list tuple set len isinstance hasattr getattr setattr reversed id type callable".split()
+    "sum min max any all sorted next iter list tuple set len isinstance hasattr getattr setattr reversed id type callable "
+    "issubclass hash repr ascii format str vars dir property partial SimpleNamespace __init__".split()
 )
+_KEEPING = (list, tuple, dict, set, frozenset, deque, BaseException)
 
 
 def no_numbers_on_the_way(shadow: Any, function: Any, args: list[Any]) -> None:
-    """A function in C takes numbers from a generator as they are, without asking those that are inputs of the program."""
+    """A function in C takes numbers from a generator, or from an object whose parts code in Python gives, as they are, without asking
+    those that are inputs of the program.
+    """
     watcher, name = shadow.watcher, getattr(function, "__name__", "")
-    if name in _ASKS or not any(hasattr(type(value), "__next__") for value in args):
+    if name in _ASKS or not any(map(_gives_by_code, args)):
+        return
+    if isinstance(function, type) and issubclass(function, _KEEPING) and not is_library_class(function):
         return
     if _has_inputs(watcher):
         watcher.refuse(f"it gives {name} an iterator while some numbers are inputs of the program")
+
+
+def _gives_by_code(value: Any) -> bool:
+    kind = type(value)
+    if hasattr(kind, "__next__"):
+        return True
+    if isinstance(value, type) or is_library_class(kind):
+        return False
+    return any(isinstance(in_class(kind, name), FunctionType) for name in ("__iter__", "__getitem__"))
 
 
 __all__ = [

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, MappingView
 from types import FunctionType, MappingProxyType, ModuleType, SimpleNamespace
 from typing import Any
 
-from ...core.dispatch.host_numbers import Expression, Given, HostNumber, Looked, lift, sources
+from ...core.dispatch.host_numbers import KEPT_IN_ATTRIBUTES, Expression, Given, HostNumber, Looked, lift, sources
 from ...core.tensor import tree
 from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
@@ -57,6 +57,7 @@ class Reads:
         self.taken_from: Callable[[Any], None] = lambda iterator: None  # code that is not followed is given an iterator
         self.walked: Callable[[Module], None] = lambda module: None  # or a module
         self.lengths: set[Any] = set()  # keys of `Length`s that are inputs
+        self.installed: bool = False  # whether numbers that are inputs stand in places, read or not
         self.picked: list[Any] = []  # keys of places whose items are picked at each call
         self.make_input: Callable[[HostNumber], Any] | None = None
         self.looks: int = (
@@ -136,7 +137,10 @@ class Reads:
 
     def deep(self, value: Any, seen: set[int] | None = None) -> None:
         """Note that all of what a value holds matters, however deep: somebody looks into it whom we cannot follow."""
-        if isinstance(value, SimpleNamespace):  # compared, copied and shown by code in C
+        value = getattr(value, "_mapping", value) if isinstance(value, MappingView) else value
+        if isinstance(
+            value, (SimpleNamespace, *KEPT_IN_ATTRIBUTES)
+        ):  # gone through, compared, copied and shown by code that is not followed
             own = own_attributes(value)
             if id(value) in self.old:
                 self.copies.setdefault(id(own), (own, self.unwritten(own, dict(own))))

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import math
 import operator
-from collections import deque
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections import ChainMap, UserDict, UserList, deque
+from collections.abc import Callable, Iterable, MappingView
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -372,6 +372,11 @@ def expression_of(value: Any) -> Expression:
     return value.expression if isinstance(value, HostValue) else Constant(value)
 
 
+# objects of Python's own classes that hold values in attributes
+KEPT_IN_ATTRIBUTES: tuple[Any, ...] = (UserDict, UserList, ChainMap)
+_HOLDING: tuple[Any, ...] = (list, set, frozenset, deque)
+
+
 def settle(value: Any) -> None:
     """Settle all such numbers and texts in a value that somebody is about to look into."""
     if isinstance(value, HostValue):
@@ -379,13 +384,17 @@ def settle(value: Any) -> None:
     elif isinstance(value, tuple):
         for part in tuple.__iter__(value):
             settle(part)
-    elif type(value) in (list, set, frozenset, deque):
-        for part in value:
+    elif isinstance(value, _HOLDING):  # a class of the user's too, whatever it makes of `__iter__`
+        for part in next(kind for kind in _HOLDING if isinstance(value, kind)).__iter__(value):
             settle(part)
     elif isinstance(value, dict):
         for key, part in dict.items(value):
             settle(key)
             settle(part)
+    elif isinstance(value, MappingView):  # a dict's, or one of Python's own that looks into another object
+        settle(getattr(value, "_mapping", None) or list(cast("Iterable[Any]", value)))
+    elif isinstance(value, KEPT_IN_ATTRIBUTES):
+        settle(vars(value))
     elif type(value) is slice:
         settle((value.start, value.stop, value.step))
 
