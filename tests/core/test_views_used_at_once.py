@@ -144,3 +144,31 @@ def test_the_first_use_has_the_bits_of_the_second(view: Any) -> None:
             seen = view(x)
             first, second = call(seen), call(seen)
             assert first.numpy().tobytes() == second.numpy().tobytes()
+
+
+LARGE = [
+    lambda x: x.t(), lambda x: x[:, 3:40], lambda x: x.view(4, 20, 96).mT, lambda x: x.unsqueeze(0).expand(3, 80, 96), lambda x: x[:, 7],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("view", LARGE)
+def test_sums_and_products_of_views_have_the_bits_of_those_of_values(view: Any) -> None:
+    fb.manual_seed(0)
+    x = fb.randn(80, 96) * 1
+    with fb.no_grad():
+        for call in SUMS[:8]:
+            values = call(view(x).clone()).numpy().tobytes()
+            for _ in range(2):
+                seen = view(x)
+                assert call(seen).numpy().tobytes() == values
+                assert call(seen).numpy().tobytes() == values
+
+
+def test_a_product_reads_a_turned_matrix_within_its_program() -> None:
+    x = fb.randn(32, 64) * 1
+    with fb.no_grad():
+        for _ in range(2):  # the first call of all looks at the arguments
+            turned = x.t()
+            made = x @ turned
+        assert turned._cache is seeing._SEEN
+        np.testing.assert_allclose(made.numpy(), x.numpy().astype(float) @ x.numpy().T, atol=1e-4)

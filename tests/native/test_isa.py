@@ -62,6 +62,8 @@ def results(lib, wide):
     add("cumprod", lambda x: x.cumprod(0), made(20, 70, low=0.5))
     add("cumsum in 64", lambda x: x.cumsum(1), made(40, 70, dtype="float64"))
     found["whole sums"] = lib.tensor(rng.integers(-9, 9, (40, 70))).cumsum(0).numpy()
+    found["turned"] = made(170, 201).t().contiguous().numpy()
+    found["turned in 64"] = made(170, 201, dtype="float64").t().contiguous().numpy()
     x = made(30, 71)
     found["median"] = x.median(1).values.numpy()
     found["places"] = x.kthvalue(20, 0).indices.numpy()

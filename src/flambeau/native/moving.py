@@ -1,4 +1,6 @@
-"""Rows of an array by their numbers (`native/moving.cc`): XLA's CPU compiler copies these element by element."""
+"""Rows of an array by their numbers (`native/moving.cc`), which XLA's CPU compiler copies element by element, and views, written out
+(`native/strided.cc`).
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.interpreters import ad
 
+from . import serves
 from .kernel import kernel
 
-__all__ = ["rows_at"]
+__all__ = ["kernel_takes", "rows_at", "strided"]
 
 _LEAST = 1 << 13  # elements: below, XLA's loop takes no longer than the call
 _WHOLE = (np.dtype(np.int32), np.dtype(np.int64))
@@ -59,3 +62,34 @@ def rows_at(x: jax.Array, index: jax.Array) -> jax.Array:
     if index.dtype not in _WHOLE or not x.ndim:
         return _xla(x, index)
     return _rows_p.bind(x, index)  # type: ignore[no-any-return]
+
+
+# ---------------------------------------------------------------- views
+
+
+_BYTES = "bool int8 uint8 int16 int32 int64 float16 bfloat16 float32 float64 complex64 complex128".split()
+
+
+def _indexed(memory: jax.Array, start: jax.Array, *, shape: tuple[int, ...], strides: tuple[int, ...]) -> jax.Array:
+    places = jnp.full(shape, start, np.int64)
+    for axis, stride in enumerate(strides):
+        places = places + jax.lax.broadcasted_iota(np.int64, shape, axis) * stride
+    return memory.reshape(-1)[places]
+
+
+def _strided(memory: jax.Array, start: jax.Array, *, result: Any, shape: Any, strides: tuple[int, ...]) -> Any:
+    call = jax.ffi.ffi_call("flambeau_strided", jax.ShapeDtypeStruct(result.shape, result.dtype))
+    return call(memory, start, strides=np.asarray(strides, np.int64))
+
+
+_strided_p = kernel("flambeau_strided", _indexed, _strided, fits=lambda *_, shape, **__: 0 not in shape, dtypes=_BYTES)
+
+
+def kernel_takes(dtype: Any) -> bool:
+    """Whether there is a kernel for `strided` of arrays of this dtype."""
+    return serves(dtype, "flambeau_strided", _BYTES)
+
+
+def strided(memory: jax.Array, start: jax.Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> jax.Array:
+    """The array that strides show in a memory from an element on, which its place in an int64 tells, written out."""
+    return _strided_p.bind(memory, start, shape=shape, strides=strides)  # type: ignore[no-any-return]

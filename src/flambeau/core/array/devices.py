@@ -332,6 +332,12 @@ def memory_of(array: Any) -> np.ndarray | None:
     return host if host.flags.c_contiguous else None
 
 
+def is_on_the_cpu(array: Any) -> bool:
+    """Whether an array lies on a CPU that is the only device."""
+    device = getattr(array.sharding, "_device", None)
+    return device is not None and device.platform == "cpu" and len(jax.local_devices()) == 1
+
+
 def weak(value: float) -> Any:
     """A float or an int as an array that is as weak as it is, for programs to take; itself where there are several devices."""
     if len(jax.local_devices()) > 1:

@@ -377,7 +377,11 @@ def _function(name: str, function: Any, missed: Any, static: Any, keys: Any, cac
 
 def _is_small(jaxpr: Any) -> bool:
     """Whether no array in a program is large, and nothing in it is a loop of many steps."""
-    sized = [*jaxpr.invars, *(out for equation in jaxpr.eqns for out in equation.outvars)]
+    looked_into = {v for e in jaxpr.eqns if e.primitive.name == "flambeau_strided" for v in e.invars}
+    sized = [
+        *(v for v in jaxpr.invars if v not in looked_into),
+        *(out for equation in jaxpr.eqns for out in equation.outvars),
+    ]
     return (
         all(math.prod(v.aval.shape) <= _SMALL for v in sized)
         and _STEPS.isdisjoint(equation.primitive.name for equation in jaxpr.eqns)

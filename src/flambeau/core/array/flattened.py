@@ -25,7 +25,7 @@ LEAST = 4096  # elements: below, the call costs more than the loop
 SHORT = 128  # elements in a row: from here on the loop over one is as good, if whole vectors go into it
 _VECTOR = 16
 
-_EACH = frozenset(  # what gives for each element of its arguments one of the result, whatever their shape is
+EACH = frozenset(  # what gives for each element of its arguments one of the result, whatever their shape is
     """abs acos acosh add add_any and asin atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil clamp convert_element_type copy
     copy_p cos cosh digamma div eq erf erf_inv erfc exp exp2 expm1 floor ge gt integer_pow is_finite le lgamma log log1p logistic lt max min
     mul ne neg nextafter not optimization_barrier or pow rem round rsqrt select_n shift_left shift_right_arithmetic shift_right_logical sign sin
@@ -81,7 +81,7 @@ def _is_each(equation: Any, shape: tuple[int, ...]) -> bool:
     name = equation.primitive.name
     if name == _SPREAD:
         return equation.invars[0].aval.shape == () or equation.invars[0].aval.shape == shape
-    return name in _EACH
+    return name in EACH
 
 
 def _over_all(jaxpr: Any, shape: tuple[int, ...]) -> Any:
@@ -126,4 +126,4 @@ def _evaluated(jaxpr: Any, consts: Any, arguments: Any, size: int) -> list[Any]:
     return [value(v) for v in jaxpr.outvars]
 
 
-__all__ = ["flattened"]
+__all__ = ["EACH", "LEAST", "flattened"]

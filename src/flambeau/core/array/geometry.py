@@ -15,7 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax._src.array import ArrayImpl
 
+from ...native.moving import kernel_takes, strided
 from . import devices, programs
 from .meta import MetaArray
 
@@ -209,6 +211,36 @@ def _read_route(base: jax.Array, starts: Any, route: _Route, shape: tuple[int, .
     return compact if route.compact == shape else jnp.broadcast_to(compact, shape)
 
 
+WRITTEN_OUT = 1 << 14  # elements from which on the kernel is quicker than a loop, if none of them lie in a row
+
+
+def writes_out(base: Any) -> bool:
+    """Whether there is a kernel that writes out what a view shows of this memory."""
+    device = getattr(base.sharding, "_device", None)
+    return device is not None and device.platform == "cpu" and _takes(base.dtype)
+
+
+_takes = functools.cache(kernel_takes)  # the kernel's own lowering asks again
+
+
+@functools.lru_cache(4096)
+def start(offset: int) -> Any:
+    """Where a view begins, as `strided` takes it."""
+    return devices.held(np.asarray(offset, np.int64))
+
+
+def _is_turned(base: Any, g: Geometry) -> bool:
+    """Whether the kernel is to write out a view of these values: a large one of elements that do not lie in a row."""
+    if type(base) is not ArrayImpl or g.bits is not None or type(g.offset) is not int or g.numel < WRITTEN_OUT:
+        return False
+    return g.strides[-1] > 1 and 1 in g.strides and writes_out(base)
+
+
+@functools.partial(programs.jit, static_argnums=(2, 3), inline=True)
+def _write_out(base: jax.Array, first: Any, shape: tuple[int, ...], strides: tuple[int, ...]) -> jax.Array:
+    return strided(base, first, shape, strides)
+
+
 @functools.partial(programs.jit, static_argnums=(2, 3, 4), inline=True)
 def _read_gather(
     base: jax.Array, offset: Any, shape: tuple[int, ...], strides: tuple[int, ...], bits: Any
@@ -314,6 +346,8 @@ def read(base: Any, g: Geometry) -> Any:
     same = _reshaped(base, g)
     if same is not None:
         return same
+    if _is_turned(base, g):
+        return _write_out(base, start(g.offset), g.shape, g.strides)
     route, where = _plan_of(base, g)
     if route is None:
         return _read_gather(base, where, g.shape, g.strides, g.bits)

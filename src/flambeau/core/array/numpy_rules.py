@@ -300,6 +300,17 @@ def _rows(equation: Any) -> Step:
     return lambda x, where: x[np.clip(where, 0, count - 1)]
 
 
+@_rule("flambeau_strided", moves=True)
+def _strided(equation: Any) -> Step:
+    shape, strides = equation.params["shape"], equation.params["strides"]
+
+    def look(memory: Any, start: Any) -> Any:
+        steps = [step * memory.itemsize for step in strides]
+        return np.ndarray(shape, memory.dtype, np.ascontiguousarray(memory), int(start) * memory.itemsize, steps)
+
+    return look
+
+
 def _split(equation: Any) -> list[Step]:
     axis, ends = equation.params["axis"], np.cumsum(equation.params["sizes"])
     before = (slice(None),) * axis

@@ -2,9 +2,10 @@
 is one run of XLA instead of two and nothing is written out in between.
 
 That is so for calls that are not recorded (the tape keeps values), the first time that a view is asked for (who asks again gets the values,
-which are then kept), where it costs nothing to read it as part of a loop (few elements, memory in another shape, or dimensions
-that `expand` has made), and for operators whose results have the same bits wherever their input lies: XLA adds and multiplies
-in an order that follows the memory, and a second use may not differ from the first.
+which are then kept). XLA may read it as part of a loop where that costs nothing (few elements, memory in another shape, or dimensions
+that `expand` has made) and where the results have the same bits wherever the input lies: it adds and multiplies in an order that follows
+the memory, and a second use may not differ from the first. Elsewhere a kernel writes the view out within the program, which XLA
+cannot look into: what comes after is computed as from an array that was there.
 """
 
 from __future__ import annotations
@@ -17,13 +18,18 @@ from typing import Any
 import jax
 from jax._src.array import ArrayImpl
 
+from ...native.moving import strided
 from ..array import geometry, programs
+from ..array.flattened import EACH, LEAST
 from ..array.geometry import Geometry
 from ..context.overrides import PASS
 from ..tape.nodes import UNKNOWN, Program
 from ..tensor.storage import Storage
 
 MOST = 1 << 14  # elements of a view that is read in a loop of the operator's, which may read it more than once
+COPIED = (
+    1 << 16
+)  # elements of a view of a whole memory up to which a copy within a program costs less than an array of its own
 _EXACT = frozenset(  # what moves elements, rounds each one once, or gives the same in any order
     """abs add and argmax argmin bitcast_convert_type broadcast_in_dim ceil clamp clz concatenate convert_element_type copy div
     dynamic_slice eq floor ge gt iota is_finite le lt max min mul ne neg nextafter not or pad population_count reduce_and
@@ -32,19 +38,23 @@ _EXACT = frozenset(  # what moves elements, rounds each one once, or gives the s
 )
 _PRODUCTS, _SUMS = {"mul", "square"}, {"add", "sub"}  # XLA makes one operation of the two where its loop lets it
 _CALLS = frozenset(("jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call"))
+_EACH = EACH | {"broadcast_in_dim"}
 _SEEN = object()  # in the place of a view's values: they were read once inside an operator's program
 
 
 class Way:
-    """How a view is read. One object for each kind of views; `starts` says whether it is told at each call where it begins."""
+    """How a view is read: by a route in XLA's own operations, or (`route` is strides, `written` is set) by the kernel. One object for
+    each kind of views; `starts` says whether it is told at each call where it begins.
+    """
 
-    __slots__ = ("shape", "route", "starts", "_hash")
+    __slots__ = ("shape", "route", "starts", "written", "_hash")
 
-    def __init__(self, shape: tuple[int, ...], route: Any, starts: bool):
+    def __init__(self, shape: tuple[int, ...], route: Any, starts: bool, written: bool = False):
         self.shape: tuple[int, ...] = shape
         self.route: Any = route
         self.starts: bool = starts
-        self._hash = hash((shape, route, starts))
+        self.written: bool = written
+        self._hash = hash((shape, route, starts, written))
 
     def __hash__(self) -> int:
         return self._hash
@@ -54,24 +64,37 @@ class Way:
 
     def told(self) -> tuple[Any, ...]:
         """What it is in every process."""
-        return self.shape, tuple(self.route), self.starts
+        return self.shape, tuple(self.route), self.starts, self.written
 
     def read(self, base: Any, starts: Any) -> Any:
         """The values, in a program."""
+        if self.written:
+            return strided(base, starts, self.shape, self.route)
         return geometry.read_by(self.route, base, starts, self.shape)
 
 
 @functools.lru_cache(4096)
 def _way(numel: int, g: Geometry) -> tuple[Way, Any] | None:
-    """How to read a view of a memory of so many elements inside of an operator's program, and where it begins; None if not there."""
+    """How XLA reads a view of a memory of so many elements in a loop, and where it begins; None if it had better not."""
     if g.bits is not None or 0 in g.shape:
         return None
     expanded = any(stride == 0 and n > 1 for n, stride in zip(g.shape, g.strides, strict=True))
-    whole = g.offset == 0 and g.numel == numel and g.contiguous
-    if not (whole or expanded or g.numel <= MOST):
+    if not (_is_whole(numel, g) or expanded or g.numel <= MOST):
         return None
     route, starts = geometry.eager_plan(numel, *g[:3])
     return None if route is None else (_shared(Way(g.shape, route, starts is not None)), starts)
+
+
+def _is_whole(numel: int, g: Geometry) -> bool:
+    return g.offset == 0 and g.numel == numel and g.contiguous
+
+
+@functools.lru_cache(4096)
+def _way_of_kernel(numel: int, g: Geometry, most: int) -> tuple[Way, Any] | None:
+    """The same for a view that the kernel writes out, of at most so many elements; None too for a large one that lies there as it is."""
+    if g.bits is not None or 0 in g.shape or g.numel > (min(most, COPIED) if _is_whole(numel, g) else most):
+        return None
+    return _shared(Way(g.shape, g.strides, True, True)), geometry.start(g.offset)
 
 
 _ways: dict[Way, Way] = {}
@@ -88,11 +111,12 @@ def run(program: Program, arrays: list[Any], views: list[tuple[int, Any]], held:
 
     `held` is what each argument goes through.
     """
-    exact = program.seeing.get(None)
-    if exact is None:
-        program.seeing[None] = False  # if it can't be told
-        exact = program.seeing[None] = _is_exact(program, arrays, views, held)
-    if not exact:
+    most = program.seeing.get(None)
+    if most is None:
+        most = program.seeing[None] = _most(
+            program, arrays, views, held
+        )  # raises for arguments that do not go together
+    if not most:
         return PASS
     ways: list[Way | None] = [None] * len(arrays)
     begins: list[Any] = []
@@ -102,7 +126,7 @@ def run(program: Program, arrays: list[Any], views: list[tuple[int, Any]], held:
         base: Any = storage.value if type(storage) is Storage else None
         asked = tensor._cache is _SEEN or tensor._cache_version == storage.version
         known = type(base) is ArrayImpl and type(g.offset) is int and not asked and tensor._np_dtype.kind != "c"
-        found = _way(math.prod(base.shape), g) if known else None
+        found = _found(base, g, most) if known else None
         if found is None:
             given[place] = arrays[place] = tensor._array
             continue
@@ -116,13 +140,29 @@ def run(program: Program, arrays: list[Any], views: list[tuple[int, Any]], held:
     return _program(program, tuple(ways)).run(*map(held, given), *begins)
 
 
-def _is_exact(program: Program, arrays: list[Any], views: list[tuple[int, Any]], held: Any) -> bool:
-    """Whether the bits of a program's results do not depend on how it reads its input."""
+def _found(base: Any, g: Geometry, most: float) -> tuple[Way, Any] | None:
+    """How a view of this memory is read, and where it begins; None if its values are to be given."""
+    size = math.prod(base.shape)
+    if most is _IN_LOOPS:
+        return _way(size, g) or (_way_of_kernel(size, g, size * 4) if geometry.writes_out(base) else None)
+    return _way_of_kernel(size, g, most) if geometry.writes_out(base) else None
+
+
+_IN_LOOPS = math.inf
+_ANY = 1 << 40
+
+
+def _most(program: Program, arrays: list[Any], views: list[tuple[int, Any]], held: Any) -> float:
+    """How many elements the kernel writes out at most for a program; `_IN_LOOPS` if the bits of the results do not depend on how it
+    reads its input.
+    """
     given = list(map(held, arrays))
     for place, tensor in views:
         given[place] = jax.ShapeDtypeStruct(tensor._view.shape, tensor._np_dtype)
     names = set(_primitives(jax.make_jaxpr(program.function)(*given).jaxpr))
-    return names <= _EXACT and not (names & _PRODUCTS and names & _SUMS)
+    if names <= _EXACT and not (names & _PRODUCTS and names & _SUMS):
+        return _IN_LOOPS
+    return LEAST if names <= _EACH else _ANY  # with a view within, a larger one would not be flattened
 
 
 def _primitives(jaxpr: Any) -> Iterator[str]:
@@ -140,9 +180,9 @@ def _program(program: Program, ways: tuple[Way | None, ...]) -> Program:
     found = program.seeing.get(ways)
     if found is None:
         if len(program.seeing) > programs.SHAPES:
-            exact = program.seeing[None]
+            most = program.seeing[None]
             program.seeing.clear()
-            program.seeing[None] = exact
+            program.seeing[None] = most
         told = tuple(way and way.told() for way in ways)
         identity = UNKNOWN if program.identity is UNKNOWN else ("seeing", program.identity, told)
         found = program.seeing[ways] = Program(_reading(program.function, ways), program.name, identity=identity)

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax._src.array import ArrayImpl
 
 from ...core.array import devices
 from ...core.array.dtypes import bool as bool_
@@ -31,7 +32,7 @@ from ...core.dispatch.promotion import rank as _rank
 from ...core.dispatch.signature import not_a_tensor
 from ...core.dispatch.sparse_forms import instead
 from ...core.tensor.sparse import SparseOperand
-from ...core.tensor.storage import cut_over
+from ...core.tensor.storage import HostStorage, Storage, cut_over
 from ...core.tensor.tensor import Tensor, wrap
 from ..making.constants import laid_out
 from ..making.creation import empty, memory_order
@@ -221,6 +222,17 @@ def fill_(self: Tensor, value: Any) -> Tensor:
             value,
         )
         return self
+    if not isinstance(value, Tensor) and not taped(self) and _is_plain(self):
+        self._check_inplace()
+        dtype = self._np_dtype
+        one = np.empty((), dtype)
+        one.fill(_number_for(value, dtype))
+        self._storage.set_host(np.broadcast_to(one, self._storage.shape))  # the memory is taken when it is read
+        if grad_state.grad:
+            self._set_edge(None)
+        else:
+            self._edge_version += 1
+        return self
     try:
         array = self._array
     except SparseOperand as error:
@@ -232,15 +244,26 @@ def fill_(self: Tensor, value: Any) -> Tensor:
         self._assign(array, None)
         return self
     full = empty_on_host(array.shape, array.dtype)  # which JAX keeps without a copy
-    full.fill(
-        cast_number(value, array.dtype)
-        if array.dtype.kind == "V" or array.dtype.itemsize == 1
-        else value.real
-        if isinstance(value, complex) and array.dtype.kind != "c"
-        else value
-    )
+    full.fill(_number_for(value, array.dtype))
     self._assign(devices.from_numpy(full, array.sharding), None)
     return self
+
+
+def _is_plain(self: Tensor) -> bool:
+    """Whether a tensor is all of a memory on the one CPU, which no trace follows."""
+    if self._view is not None or grad_state.trace is not None or grad_state.transforms:
+        return False
+    storage = self._storage
+    if type(storage) is Storage:
+        value = storage.value
+        return type(value) is ArrayImpl and devices.is_on_the_cpu(value)
+    return type(storage) is HostStorage
+
+
+def _number_for(value: Any, dtype: np.dtype) -> Any:
+    if dtype.kind == "V" or dtype.itemsize == 1:
+        return cast_number(value, dtype)
+    return value.real if isinstance(value, complex) and dtype.kind != "c" else value
 
 
 def zero_(self: Tensor) -> Tensor:
