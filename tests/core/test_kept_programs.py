@@ -76,7 +76,7 @@ def test_another_process(tmp_path: Path) -> None:
     assert after == first and compiled > 10
     (tmp_path / "file").write_text("")
     by_numpy, fewer = ended(started(tmp_path / "file" / "below", FLAMBEAU_FIRST_CALLS="1"))
-    assert by_numpy == first and 10 < fewer < compiled  # what NumPy computes first is the same to the bit
+    assert by_numpy == first and 5 < fewer < compiled  # what NumPy computes first is the same to the bit
 
 
 @kept

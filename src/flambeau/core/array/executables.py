@@ -329,7 +329,8 @@ def jit(
 
     The function itself tells what it is if `identity` is None. `loaded` is called for each program that was found there.
     `quickly` is for functions of one operator: with small arrays, where nearly all of the time is the compiler's, they get `QUICKLY`,
-    and first calls by NumPy: what `by_numpy` gives, a function of NumPy's arrays, or else what is found out by a trace.
+    and first calls by NumPy: what `by_numpy` gives, a function of NumPy's arrays, or else what is found out by a trace. Where that
+    says that it `is_program`, the function called alone is what it makes of traced arrays.
     """
     made: Any = jax.jit(function, **options)
     if not KNOWN or made._jit_info.compiler_options_kvs:
@@ -349,7 +350,8 @@ def jit(
         flat, tree = jax.tree_util.tree_flatten(([a for i, a in enumerate(args) if i not in static], kwargs))
         return _key((function if identity is None else identity, fixed), flat, tree)
 
-    return _front(made, key_of, loaded, None, identity, quickly and not gives, first)
+    by_kernels = by_numpy if getattr(by_numpy, "is_program", False) else None
+    return _front(made, key_of, loaded, None, identity, quickly and not gives, first, by_kernels)
 
 
 def ready(identity: Any, arrays: Sequence[Any], build: Build, loaded: Callable[[], None]) -> tuple[Any, Any]:
@@ -389,12 +391,25 @@ def _is_small(jaxpr: Any) -> bool:
     )
 
 
-def _quicker(closed: Any) -> dict[str, Any]:
+def _quicker(closed: Any, by_kernels: Callable[..., Any] | None) -> dict[str, Any]:
     """What is to be said of the program of one operator so that it is compiled, or runs, in less time."""
+    made = None if by_kernels is None else _by_kernels(closed, by_kernels)
+    if made is not None:
+        return {"jaxpr": made, "compiler_options_kvs": tuple(known(QUICKLY).items())}
     if _is_small(closed.jaxpr):
         return {"compiler_options_kvs": tuple(known(QUICKLY).items())}
     flat = flattened(closed)
     return {} if flat is None else {"jaxpr": flat}
+
+
+def _by_kernels(closed: Any, form: Callable[..., Any]) -> Any | None:
+    """The program that calls kernels, of the form that a declaration gives; None where it is not for these arrays."""
+    given = [jax.ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in closed.in_avals]
+    try:
+        made = jax.make_jaxpr(form)(*given)
+    except first_calls.Refused:
+        return None
+    return made if made.out_avals == closed.out_avals else None
 
 
 class _Origin:
@@ -468,7 +483,7 @@ def _rows(ndim: int) -> Any:
 
 def _front(
     made: Any, key_of: Callable[..., str | None], loaded: Any, extra: Any, identity: Any = None, quickly: bool = False,
-    first: FirstCalls | None = None,
+    first: FirstCalls | None = None, by_kernels: Callable[..., Any] | None = None,
 ) -> Any:  # fmt: skip
     """A jitted function that looks on the disk before it traces, and leaves there what it has compiled."""
     function, info = made._fun, made._jit_info
@@ -506,7 +521,7 @@ def _front(
                 if (results := first.answer(kinds, dynamic)) is not XLAS:  # type: ignore[union-attr]
                     return results, None, _FORGET
             if quickly and _cpu() is not None and jax_core.trace_state_clean():
-                p = p._replace(params=p.params | _quicker(p.params["jaxpr"]))
+                p = p._replace(params=p.params | _quicker(p.params["jaxpr"], by_kernels))
             began = time.perf_counter()
             made = pjit._run_python_pjit(p, given, function, args, kwargs)
             if quickly:

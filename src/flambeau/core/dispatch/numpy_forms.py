@@ -20,25 +20,45 @@ class NumPyForm(NamedTuple):
     derivative: Callable[..., tuple[Any, ...]]
 
 
+class KernelForm(NumPyForm):
+    """A form that computes by kernels which take traced arrays, too: called alone, the operator's program is what it makes of those
+    (unless it raises `Refused`). In a larger program the operator is its array function, which XLA can join with others."""
+
+    __slots__ = ()
+
+
 class ByNumPy:
     """A form for the static arguments of one program: a function of its arrays."""
 
-    __slots__ = ("form", "key", "signature")
+    __slots__ = ("form", "is_program", "key", "signature")
 
     def __init__(self, form: NumPyForm, signature: Signature, key: Any):
         self.form: NumPyForm = form
         self.signature: Signature = signature
         self.key: Any = key
+        self.is_program: bool = isinstance(form, KernelForm)  # see `executables.jit`
 
     def __call__(self, *flat: Any) -> Any:
         return self.form.call(*unpack(self.signature, self.key, flat)[0])
 
-    def derivative(self, wanted: tuple[int, ...], given: tuple[int, ...]) -> Callable[..., tuple[Any, ...]]:
+    def derivative(self, wanted: tuple[int, ...], given: tuple[int, ...]) -> Pull:
         """The same for the gradients of the arrays `wanted`."""
+        return Pull(self, wanted, given)
 
-        def pull(*flat: Any) -> tuple[Any, ...]:
-            if given != (0,):
-                raise Refused("no gradient")
-            return self.form.derivative(wanted, flat[-1], *unpack(self.signature, self.key, flat[:-1])[0])
 
-        return pull
+class Pull:
+    """A form's gradients of the arrays `wanted`, by the results `given`."""
+
+    __slots__ = ("_by", "_given", "_wanted", "is_program")
+
+    def __init__(self, by: ByNumPy, wanted: tuple[int, ...], given: tuple[int, ...]):
+        self._by = by
+        self._wanted = wanted
+        self._given = given
+        self.is_program: bool = by.is_program
+
+    def __call__(self, *flat: Any) -> tuple[Any, ...]:
+        if self._given != (0,):
+            raise Refused("no gradient")
+        by = self._by
+        return by.form.derivative(self._wanted, flat[-1], *unpack(by.signature, by.key, flat[:-1])[0])

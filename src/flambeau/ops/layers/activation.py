@@ -41,6 +41,7 @@ from ..support.checks import (
 from ..support.declare import in_place
 from ..support.images import RELU
 from ..support.softplus import log1p_exp, log_sigmoid
+from . import by_kernels
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
@@ -382,13 +383,18 @@ def _along(function: Callable, what: str, input: jax.Array, dim: int, dtype: Any
     return result.astype(input.dtype).reshape(input.shape)
 
 
-@operator(public=("torch", "special"), derivative="SoftmaxBackwardDataBackward0", autocast={"cuda": "float32"})
+@operator(
+    public=("torch", "special"),
+    derivative="SoftmaxBackwardDataBackward0",
+    autocast={"cuda": "float32"},
+    by_numpy=by_kernels.SOFTMAX,
+)
 def softmax(input: Array, dim: int, dtype: Any = None) -> Array:
     """exp(x) over its sum along `dim`; `dtype` is that of the result, and the input is cast to it first"""
     return _along(jax.nn.softmax, "softmax", input, dim, dtype)
 
 
-@operator(public=("torch", "special"), autocast={"cuda": "float32"})
+@operator(public=("torch", "special"), autocast={"cuda": "float32"}, by_numpy=by_kernels.LOG_SOFTMAX)
 def log_softmax(input: Array, dim: int, dtype: Any = None) -> Array:
     """log(softmax(x)) along `dim`, without overflow"""
     return _along(jax.nn.log_softmax, "log_softmax", input, dim, dtype)

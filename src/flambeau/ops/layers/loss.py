@@ -31,6 +31,7 @@ from ..support.checks import (
 )
 from ..support.losses import REDUCTIONS, by_reduction, chosen_reduction, is_zero, loss, reduced
 from ..support.softplus import log1p_exp
+from .by_kernels import ENTROPY
 
 _FUNCTIONAL = ("nn.functional",)
 
@@ -363,6 +364,7 @@ def _cross_entropy_function(arrays: list[Any]) -> str | None:
     grad=_cross_entropy_name,
     options=_check_smoothing,
     constant={"weight": _cross_entropy_function},
+    by_numpy=ENTROPY,
 )
 def _cross_entropy(
     input: Array, target: Array, weight: Array | None, ignore_index: int, reduction: str, smoothing: float = 0.0
