@@ -43,6 +43,17 @@ REFUSED = [
     "np.asarray(t.ones(2, dtype=t.bfloat16))",
     "np.float32(t.ones((), dtype=t.bfloat16))",
     "t.broadcast_to(t.ones(3), 2, 3)",
+    # two of other dtypes, which other operators promote
+    "t.cross(t.ones(3), t.ones(3).double(), dim=0)",
+    "t.linalg.cross(t.ones(2, 3), t.ones(3).int())",
+    "t.linalg.cross(t.ones(2).bool(), t.ones(3).bool())",
+    "t.linalg.vecdot(t.ones(3), t.ones(3).cfloat())",
+    "t.tensordot(t.ones(3), t.ones(3).double(), 1)",
+    "t.tensordot(t.ones(3).bool(), t.ones(3), 0)",
+    "t.dist(t.ones(3), t.ones(3).bool())",
+    "t.histogram(t.ones(3), 2, weight=t.ones(3).double())",
+    "t.triangular_solve(t.ones(2, 1), t.eye(2).double())",
+    "t.normal(t.ones(2).int(), t.ones(2))",
     *(
         f"t.{f}([t.ones(2), t.ones(2)], out=t.zeros(4, dtype=t.int64))"
         for f in ("cat", "stack", "hstack", "column_stack")
@@ -70,6 +81,12 @@ TAKEN = [
     "t.masked.softmax(t.tensor([1., 2]), 0, mask=t.tensor([True, False]))",
     "t.masked.softmin(t.tensor([1., 2]), 0)",
     "t.masked.amax(t.tensor([True, False]), 0)",
+    "t.linalg.solve_triangular(t.eye(2) * 2, t.ones(2, 1).double(), upper=True)",
+    "t.linalg.solve_triangular(t.eye(2).double() * 2, t.ones(1, 2).long(), upper=True, left=False)",
+    "t.linalg.solve_triangular(t.eye(2), t.ones(2, 1).cfloat(), upper=False)",
+    "t.cov(t.tensor([[1., 3], [2, 0]]), aweights=t.tensor([.5, .5]).double())",
+    "t.cov(t.tensor([[1., 3], [2, 0]]).half(), aweights=t.tensor([.5, .5]))",
+    "t.normal(t.ones(2), t.zeros(2).int())",
     "t.arange(0, 1e50, 1e49)",
     "t.arange(-1e50, 1e50, 1e49)",
     *(f"t.arange(-1.7, {end}, 0.37, dtype=t.{kind})" for end in (0, 3, 5.5, 9) for kind in ("float32", "float64")),

@@ -65,8 +65,8 @@ def _tensordot(a: Array, b: Array, axes: tuple[tuple[int, ...], tuple[int, ...]]
                 f"contracted dimensions need to match, but first has size {a.shape[i]} in dim {i} and second has size "
                 f"{b.shape[j]} in dim {j}"
             )
+    same_dtype(a, b, "both inputs should have same dtype, but got: {} != {}")
     refuse("dot" if a.ndim == b.ndim == len(left) else "addmm_impl_cpu_", a, BOOL)
-    same_dtype(a, b)
     for i, j in zip(left, right, strict=True):  # a size of 1 stands for any: sum the other one first
         if a.shape[i] != b.shape[j]:
             a = a if a.shape[i] == 1 else a.sum(i, keepdims=True)

@@ -17,19 +17,20 @@ from ...core.tensor.tensor import Tensor
 from ..reduce.statistics import distance, vector_norm
 from ..support.checks import category, demand, inexact, normalized_dim, refuse, require_floating, scalar_name, type_name
 from .checks import LINALG, floating
-from .products import times
+from .products import same_dtype, times
 
 
-@operator(promote="common", methods=False, public=LINALG, grad="LinalgCrossBackward0", autocast={"cuda": "widest"})
+@operator(methods=False, public=LINALG, grad="LinalgCrossBackward0", autocast={"cuda": "widest"})
 def cross(input: Array, other: Array, *, dim: int = -1) -> Array:
     """The cross product of vectors with three elements along `dim`; the other dimensions broadcast."""
-    refuse("cross", input, BOOL)
     if input.ndim != other.ndim:
         raise RuntimeError("linalg.cross: inputs must have the same number of dimensions.")
     axis = normalized_dim(dim, input.ndim)
     sizes = [x.shape[axis] if x.ndim else 1 for x in (input, other)]
     if sizes != [3, 3]:
         raise RuntimeError(f"linalg.cross: inputs dimension {dim} must have length 3. Got {sizes[0]} and {sizes[1]}")
+    refuse("cross", input, BOOL)
+    same_dtype(input, other, "expected scalar type {} but found {}", type_name)
     a, b = jnp.broadcast_arrays(input, other)
     return jnp.roll(a, -1, axis) * jnp.roll(b, -2, axis) - jnp.roll(a, -2, axis) * jnp.roll(b, -1, axis)
 
@@ -49,10 +50,16 @@ def _cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     return cross(input, other, dim=dim)
 
 
-@operator(promote="common", methods=False, public=LINALG, grad="SumBackward1", autocast={"cpu": "lower"})
+@operator(methods=False, public=LINALG, grad="SumBackward1", autocast={"cpu": "lower"})
 def vecdot(x: Array, y: Array, *, dim: int = -1) -> Array:
     """The products of vectors along `dim`, the first one conjugated; the other dimensions broadcast."""
     floating("linalg.vecdot", x, y)
+    same_dtype(
+        x,
+        y,
+        "linalg.vecdot: Expected x and y to have the same dtype, but found x of type {} and y of type {} instead",
+        type_name,
+    )
     a, b = jnp.broadcast_arrays(x, y)
     return jnp.sum(jnp.conj(a) * b, normalized_dim(dim, a.ndim), dtype=a.dtype)
 
@@ -164,6 +171,8 @@ def _covariance(x: jax.Array, correction: int, fweights: jax.Array | None, aweig
     if x.dtype == np.bool_:
         raise RuntimeError("cov(): bool dtype is not supported for input")
     rows = inexact(x).reshape(1, -1) if x.ndim < 2 else inexact(x)
+    if aweights is not None and category(aweights) == FLOAT:
+        rows = rows.astype(jnp.promote_types(rows.dtype, aweights.dtype))
     real = rows.real.dtype
     weights: jax.Array | None = None
     for name, given, fits, kind in (

@@ -14,7 +14,8 @@ from ...core.array.return_types import return_type
 from ...core.dispatch.autocast import lowered
 from ...core.dispatch.operator import Array, _attach, _publish, composite, operator
 from ...core.tensor.tensor import Tensor
-from ..support.checks import COMPLEX, require_floating, type_name, wide
+from ..making.casting import tell_of_imaginary
+from ..support.checks import COMPLEX, category, require_floating, type_name, wide
 from .checks import (
     LINALG,
     demand_definite,
@@ -180,7 +181,11 @@ def solve_triangular(
     unitriangular: bool = False,
 ) -> Array:
     """The solution `X` of `A X = B` (`X A = B` if not `left`) for a triangular `A`; its other triangle is not read."""
-    require_floating("triangular_solve_cpu", A, B, most=COMPLEX, halves=False)
+    require_floating("triangular_solve_cpu", A, most=COMPLEX, halves=False)
+    if category(B) > category(A):
+        tell_of_imaginary()
+        B = B.real
+    B = B.astype(A.dtype)  # the solution has A's dtype, whatever B's
     matrices("linalg.solve_triangular", A)
     matrices("linalg.solve_triangular", B, square=False)
     if B.shape[-2 if left else -1] != A.shape[-1]:

@@ -17,11 +17,11 @@ from ...core.context.warned import warn_once
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..reduce.statistics import vector_norm
-from ..support.checks import axes_of
+from ..support.checks import axes_of, type_name
 from . import matrices as linalg
 from .checks import demand_regular, demand_singular, full_precision, matrices, zero_pivot
 from .norms import Dim, in_dtype_of_norm, norm_of_matrices, norm_operator
-from .products import times
+from .products import same_dtype, times
 from .spectra import pinv, svd, svdvals
 
 
@@ -156,6 +156,9 @@ def triangular_solve(
 ) -> tuple[Array, Array]:
     """The solution of `A X = b` (`transpose`: with `A` transposed) for a triangular `A`; and `A` again."""
     matrices("triangular_solve", A, kernel="triangular_solve_cpu", whole=True)
+    same_dtype(
+        b, A, "Expected b and A to have the same dtype, but found b of type {} and A of type {} instead.", type_name
+    )
     matrices("triangular_solve", b, square=False)
     batch = jnp.broadcast_shapes(A.shape[:-2], b.shape[:-2])
     full, sides = (jnp.broadcast_to(x, batch + x.shape[-2:]) for x in (A, b))

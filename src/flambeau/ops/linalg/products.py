@@ -37,10 +37,13 @@ def tensors_only(name: str, **arrays: jax.Array) -> None:
 
 
 def same_dtype(
-    a: jax.Array, b: jax.Array, text: str = "expected m1 and m2 to have the same dtype, but got: {} != {}"
+    a: jax.Array,
+    b: jax.Array,
+    text: str = "expected m1 and m2 to have the same dtype, but got: {} != {}",
+    named: Callable[[jax.Array], str] = scalar_name,
 ) -> None:
     if a.dtype != b.dtype:
-        raise RuntimeError(text.format(scalar_name(a), scalar_name(b)))
+        raise RuntimeError(text.format(named(a), named(b)))
 
 
 def times(a: jax.Array, b: jax.Array, transposed: bool = False) -> jax.Array:

@@ -310,9 +310,8 @@ def _check_normal(mean: Any, std: Any, tensors: list[Tensor]) -> None:
             f"normal(): argument 'mean' (position 1) must be Tensor, not {type(mean).__name__}; "
             "with numbers, size= is needed too"
         )
-    for tensor in tensors:
-        if tensor.dtype.category < dtypes.FLOAT:
-            raise refusal("normal_kernel_cpu", tensor.dtype)
+    if tensors[0].dtype.category < dtypes.FLOAT:  # what is drawn has the first one's dtype
+        raise refusal("normal_kernel_cpu", tensors[0].dtype)
     if isinstance(std, complex) or (isinstance(std, Tensor) and std.dtype.is_complex):
         raise RuntimeError("normal expects standard deviation to be non-complex")
     if isinstance(std, Tensor):

@@ -12,9 +12,10 @@ from jax import lax
 
 from ...core.array.return_types import return_type
 from ...core.dispatch.checks import demand, on_host
+from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, Arrays, composite, operator
 from ...core.tensor.tensor import Tensor, from_host
-from ..support.checks import COMPLEX, INTEGER, category, host_values, require_floating
+from ..support.checks import COMPLEX, INTEGER, category, host_values, require_floating, scalar_name
 
 
 @composite()
@@ -122,6 +123,8 @@ def _histogram(
         made = tuple(_equal_edges(x[:, d], n, limits[2 * d], limits[2 * d + 1], d) for d, n in enumerate(bins))
     else:
         made = tuple(edges)
+    if weight is not None and weight.dtype != x.dtype:
+        raise RuntimeError(message("histogram_weights", points=scalar_name(x), weight=scalar_name(weight)))
     places = tuple(_place(x[:, d], e, edges is None) for d, e in enumerate(made))
     weights = jnp.ones(x.shape[0], x.dtype) if weight is None else weight.reshape(-1)
     hist = jnp.zeros(tuple(e.shape[0] - 1 for e in made), x.dtype).at[places].add(weights, mode="drop")

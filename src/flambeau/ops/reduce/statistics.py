@@ -363,10 +363,9 @@ def _safe_power(x: jax.Array, p: float) -> jax.Array:
     return jnp.where(zero, at_zero, jnp.where(zero, jnp.ones_like(x), x) ** p)
 
 
-@operator(promote="common", autocast={"cuda": "float32"})
+@operator(promote="common", check=refuse_masks, autocast={"cuda": "float32"})
 def dist(input: Array, other: Array, p: Static[float] = 2) -> Array:
     """The `p`-norm of `input - other`."""
-    refuse_masks(input, other)
     if category(input) < FLOAT:
         raise RuntimeError(
             f"norm(): input dtype should be either floating point or complex. Got {type_name(input)} instead."
