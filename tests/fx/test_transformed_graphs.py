@@ -85,6 +85,9 @@ vmap(lambda a: a.as_strided((2, 2), (1, 2))) | x
 vmap(lambda a: a.roll(1)) | x
 vmap(lambda a: torch.zeros(4) + a.new_zeros(4).copy_(a)) | x
 vmap(lambda a: torch.ones(2)) | x
+vmap(lambda a: a + torch.tensor([1.0, 2, 3, 4])) | x
+vmap(vmap(lambda a: a + torch.tensor(2.0))) | x
+lambda a, t: jvp(lambda z: z * torch.tensor(2.0), (a,), (t,)) | x, y
 vmap(lambda d: {"a": d["x"] + d["y"]}) | {"x": x, "y": y}
 vmap(lambda a: a * 2, chunk_size=2) | x
 hessian(lambda a: (a**3).sum()) | v
@@ -99,6 +102,8 @@ lambda a, t: jvp(lambda z: F.layer_norm(z, (4,)), (a,), (t,)) | x, y
 lambda a, t: jvp(lambda z: z.clone().mul_(z).add_(1), (a,), (t,)) | x, y
 lambda a, t: jvp(lambda z: torch.cat([z[:1] / z[1:2], z.exp()]), (a,), (t,)) | x, y
 lambda a, t: jvp(lambda z: z.detach() * z, (a,), (t,)) | x, y
+lambda a, t: jvp(lambda z: z.int() + z, (a,), (t,)) | x * 3, y
+lambda a, t: jvp(lambda z: z.frexp()[0], (a,), (t,)) | v, v + 1
 lambda a, t: jvp(grad(lambda z: z.tanh().sum()), (a,), (t,)) | x, y
 lambda a, t: jvp(lambda z: jvp(torch.sin, (z,), (t,))[1], (a,), (t,)) | x, y
 lambda a, t: jvp(lambda z: vmap(torch.dot, (0, None))(z, v), (a,), (t,)) | x, y

@@ -67,12 +67,15 @@ class Derivatives:
 
     def _tried(self, op: Any, args: Any, kwargs: Any, rule: Callable[[], Any]) -> Any:
         """By a rule; what has no derivative in operators is one operator that gives it."""
-        last = next(reversed(list(self.graph.graph.nodes)), None)
+        before = list(self.graph.graph.nodes)
         try:
-            return rule()
+            made = rule()
+            if not any(isinstance(n.target, OperatorHandle) for n in list(self.graph.graph.nodes)[len(before) :]):
+                return made
         except (_Unknown, NotImplementedError):
-            self.graph.forget(last)
-            return _as_one(op, args, kwargs)
+            pass
+        self.graph.forget(before[-1] if before else None)
+        return _as_one(op, args, kwargs)
 
 
 def derived(op: OpOverload, named: dict[str, Any]) -> Any:
@@ -87,7 +90,7 @@ def derived(op: OpOverload, named: dict[str, Any]) -> Any:
     if factors is not None and all(d.derivative is None for k, v in named.items() if k not in factors for d in _of(v)):
         return _linear(op, named, factors)
     complex_ones = any(d.value.dtype.is_complex for d in moving)
-    if Tag.pointwise in op.tags and not complex_ones:
+    if Tag.pointwise in op.tags and len(op._schema.returns) == 1 and not complex_ones:
         return _by_element(op, named, moving)
     return _whole_rule(lambda *xs: _call_with(op, named, moving, xs), moving)
 
@@ -129,6 +132,8 @@ def _call_with(op: OpOverload, named: dict[str, Any], duals: list[Any], values: 
 def _linear(op: OpOverload, named: dict[str, Any], factors: tuple[str, ...]) -> Any:
     """The sum of what each factor's derivative gives in its place."""
     value = _call(op, _values(named))
+    if not all(_moves(v) for v in (value if isinstance(value, (tuple, list)) else [value])):
+        return _duals(value, None)
     found = None
     for key in factors:
         given = _of(named.get(key))

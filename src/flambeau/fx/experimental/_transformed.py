@@ -108,7 +108,10 @@ def _run(outer: OperatorGraph, graph: Any, known: dict[Node, Any], step: Any) ->
         if node in known or node.op == "output":
             continue
         if node.op == "get_attr":
-            known[node] = step.outside(node.meta["val"])
+            value = node.meta["val"]
+            if not outer.knows(value):
+                outer._attribute("_tensor_constant", value)  # it was made in the function, of numbers
+            known[node] = step.outside(value)
         elif node.target is operator.getitem:
             known[node] = known[node.args[0]][node.args[1]]
         else:
