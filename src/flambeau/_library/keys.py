@@ -20,13 +20,14 @@ DispatchKey = enum.Enum("DispatchKey", KEYS, start=0, module="flambeau")  # type
 DispatchKey.__doc__ = "A name under which a kernel is registered."
 Tag = enum.IntEnum(  # type: ignore[misc]
     "Tag",
-    "core cudagraph_unsafe data_dependent_output dynamic_output_shape flexible_layout generated inplace_view "
+    "core cudagraph_unsafe data_dependent_output dynamic_output_shape flexible_layout generated inplace inplace_view "
     "maybe_aliasing_or_mutating needs_contiguous_strides needs_exact_strides needs_fixed_stride_order nondeterministic_bitwise "
-    "nondeterministic_seeded out pointwise pt2_compliant_tag reduction view_copy",
+    "nondeterministic_seeded out out_variant pointwise pt2_compliant_tag reduction view_copy",
     start=0,
     module="flambeau",
 )
-Tag.__doc__ = "What else may be said of an operator. Nothing depends on it here."
+Tag.__doc__ = "What else may be said of an operator."
+Tag.__repr__ = lambda self: f"<Tag.{self.name}: {int(self)}>"  # type: ignore[method-assign, attr-defined]
 Tag.__str__ = lambda self: f"Tag.{self.name}"  # type: ignore[method-assign, attr-defined]
 
 

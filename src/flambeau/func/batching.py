@@ -251,9 +251,10 @@ def _mapped(
     batched = [x.movedim(d, 0) if d else x for x, d in zip(leaves, dims, strict=True) if d is not None]
 
     def body(tensors: list[Tensor]) -> list[Tensor]:
-        region: Any = state.transforms
-        mapped = [d for d in dims if d is not None]
-        region.places = {id(t._array): (t._array, d) for t, d in zip(tensors, mapped, strict=True)}
+        region = state.transforms
+        if isinstance(region, BatchRegion):
+            mapped = [d for d in dims if d is not None]
+            region.places = {id(t._array): (t._array, d) for t, d in zip(tensors, mapped, strict=True)}
         given = iter(tensors)
         full = [x if d is None else next(given) for x, d in zip(leaves, dims, strict=True)]
         results, out_spec = flatten(func(*unflatten(full, spec), **kwargs))

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..core.context.grad_mode import no_grad
+from ..core.context.grad_mode import no_grad, state
 from ..core.tape.nodes import is_differentiable
 from ..core.tensor.tensor import Tensor, wrap
 from ..core.tensor.tree import flatten, unflatten
@@ -204,12 +204,8 @@ def jacfwd(
         single = flatten(chosen[0])[1] if isinstance(argnums, int) else spec
         jacobians = []
         for rows, shape in zip(columns, shapes, strict=True):
-            blocks, start = [], 0
-            for x in inputs:
-                size = int(np.prod(x.shape))
-                block = rows.narrow(0, start, size).movedim(0, -1)
-                blocks.append(block.reshape(*shape, *x.shape))
-                start += size
+            parts = rows.movedim(0, -1).split([int(np.prod(x.shape)) for x in inputs], -1)
+            blocks = [part.reshape(*shape, *x.shape) for part, x in zip(parts, inputs, strict=True)]
             jacobians.append(unflatten(blocks, single))
         made = unflatten(jacobians, out_spec)
         return (made, unflatten([e[0] for e in extra], aux_spec)) if has_aux else made
@@ -230,6 +226,8 @@ def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..
     values, spec = _tensors_only(primals, "linearize(f, *primals)")
     told: list[Any] = []
     transform = Jvp()
+    if any(hasattr(mode, "transformed") for mode in state.dispatch_modes):  # it wants to see each operator
+        return func(*primals), lambda *tangents: jvp(func, primals, tangents)[1]
 
     def traced(marker: Any, arrays: list[Any]) -> Any:
         with inside(transform.region(marker)), no_grad():

@@ -212,6 +212,8 @@ def forget_tape(region: Region, storage: Any) -> None:
 
 def zeros_like(tensor: Tensor) -> Tensor:
     """Zeros, off the tape."""
+    if state.dispatch_modes:  # which see an operator
+        return tensor.new_zeros(tensor.shape)  # type: ignore[attr-defined, no-any-return]
     return wrap(jnp.zeros(tuple(tensor.shape), tensor._np_dtype))
 
 

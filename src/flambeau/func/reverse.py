@@ -101,7 +101,8 @@ class Scope:
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         linked = dict(zip(map(id, tensors), self.linked(t._tape_edge() for t in tensors), strict=True))
         return unflatten(
-            [t.detach() if isinstance(t, Tensor) and t.requires_grad and not linked[id(t)] else t for t in leaves], spec
+            [t._off_tape() if isinstance(t, Tensor) and t.requires_grad and not linked[id(t)] else t for t in leaves],
+            spec,
         )
 
     def gradients(self, outputs: list[Tensor], weights: list[Tensor] | None) -> list[Tensor]:
@@ -252,6 +253,12 @@ def basis(tensors: list[Tensor]) -> list[Tensor]:
     sizes = [int(np.prod(t.shape)) for t in tensors]
     total, start, made = sum(sizes), 0, []
     for tensor, size in zip(tensors, sizes, strict=True):
+        if state.dispatch_modes:  # which see operators
+            unit: Any = tensor.new_zeros(total, size)  # type: ignore[attr-defined]
+            unit.diagonal(-start).fill_(1)
+            made.append(unit.view(total, *tensor.shape))
+            start += size
+            continue
         rows = np.zeros((total, size), tensor._np_dtype)
         rows[np.arange(start, start + size), np.arange(size)] = 1
         made.append(wrap(jnp.asarray(rows.reshape(total, *tensor.shape))))
@@ -289,14 +296,12 @@ def jacrev(
         rows = vmap(
             lambda *cts: flatten(pull(unflatten(list(cts), out_spec)))[0], randomness="same", chunk_size=chunk_size
         )(*basis(outputs))
-        jacobians, start = [], 0
-        for output in outputs:
-            size = int(np.prod(output.shape))
-            blocks = [
-                r.narrow(0, start, size).reshape(*output.shape, *x.shape) for r, x in zip(rows, inputs, strict=True)
-            ]
+        sizes = [int(np.prod(output.shape)) for output in outputs]
+        parts = [r.split(sizes, 0) for r in rows]
+        jacobians = []
+        for number, output in enumerate(outputs):
+            blocks = [p[number].reshape(*output.shape, *x.shape) for p, x in zip(parts, inputs, strict=True)]
             jacobians.append(unflatten(blocks, in_spec))
-            start += size
         made = unflatten(jacobians, out_spec)
         return (made, aux[0]) if has_aux else made
 

@@ -107,6 +107,9 @@ def run(
     transform: Transform, body: Callable[[list[Tensor]], list[Tensor]], inputs: list[Logical], constant: bool = False
 ) -> list[tuple[bool, Logical]]:
     """`body` under a transform (see `Run`). With `constant` the results are off the tape."""
+    for mode in reversed(state.dispatch_modes):
+        if hasattr(mode, "transformed"):  # it wants to see each operator
+            return mode.transformed(transform, body, inputs)  # type: ignore[no-any-return]
     return Run(transform, body, bool(state.grad and not constant))(inputs)
 
 

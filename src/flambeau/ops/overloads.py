@@ -12,6 +12,7 @@ from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
+from .._library.keys import Tag
 from ..core.dispatch.operator import namespaces
 from ..core.dispatch.overloads import OpNamespace, OpOverload, OpOverloadPacket, ops
 from ..core.dispatch.schema import parse
@@ -51,7 +52,29 @@ def _look_up(name: str) -> OpOverloadPacket | None:
     run = _computed(name, _public(name))
     for line in lines:
         packet.add(parse(line, "aten"), run)
+    for overload in packet.overloads():
+        found = getattr(packet, overload)
+        found._tags = _tags_of(found)
     return packet
+
+
+@functools.cache
+def _told_tags() -> dict[str, frozenset[str]]:
+    """By tag the operators that have it: `name` with all of its overloads, or `name.overload`. `-tag`: that lack it, unlike others."""
+    lines = resources.files(__package__).joinpath("aten_tags.txt").read_text().splitlines()
+    return {tag: frozenset(names.split()) for tag, _, names in (line.partition(":") for line in lines)}
+
+
+def _tags_of(op: OpOverload) -> list[Tag]:
+    names = (op._opname, op.__name__)
+    told = {tag for tag, having in _told_tags().items() if not having.isdisjoint(names)}
+    tags = told | {"pt2_compliant_tag"}
+    writes = [a for a in op._schema.arguments if a.is_write]
+    if any(a.is_out for a in writes):
+        tags.add("out")
+    elif writes and op._opname.endswith("_"):
+        tags.add("inplace")
+    return sorted(Tag[tag] for tag in tags if tag[0] != "-" and "-" + tag not in told)
 
 
 def _public(name: str) -> Callable[..., Any] | None:

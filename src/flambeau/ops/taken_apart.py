@@ -14,6 +14,7 @@ import numpy as np
 from ..core.array import dtypes
 from ..core.autograd.seen import note_beside
 from ..core.autograd.seen import see as _see
+from ..core.context.grad_mode import state as grad_state
 from ..core.context.overrides import PASS
 from ..core.dispatch.overloads import taken_apart
 from ..core.tensor.tensor import Tensor, from_host
@@ -125,7 +126,7 @@ def _log_softmax(input: Any, dim: Any = None, *rest: Any, **named: Any) -> Any:
 
 @_form("nll_loss")
 def _nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean") -> Any:
-    if input.ndim != 2 or reduction not in _REDUCTIONS:
+    if input.ndim not in (1, 2) or target.ndim != input.ndim - 1 or reduction not in _REDUCTIONS:
         return PASS
     return note_beside(_see("nll_loss_forward", input, target, weight, _REDUCTIONS[reduction], ignore_index))
 
@@ -134,9 +135,9 @@ def _nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -
 def _cross_entropy(
     input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", smooth: float = 0.0
 ) -> Any:
-    if input.ndim != 2 or target.ndim != 1 or smooth:
+    if input.ndim not in (1, 2) or target.ndim != input.ndim - 1 or smooth:
         return PASS
-    return _nll_loss(_log_softmax(input, 1), target, weight, ignore_index, reduction)
+    return _nll_loss(_log_softmax(input, input.ndim - 1), target, weight, ignore_index, reduction)
 
 
 @_form("l1_loss")
@@ -210,6 +211,11 @@ def _square(input: Any) -> Any:
     return _see("pow.Tensor_Scalar", input, 2)
 
 
+@_form("pow_plain")
+def _pow_plain(input: Any, exponent: Any, dtype: Any) -> Any:
+    return _see("pow.Tensor_Scalar", input, exponent)
+
+
 @_form("pow_tensor")
 def _pow(input: Any, exponent: Any) -> Any:
     return PASS if isinstance(input, Tensor) else _see("pow.Scalar", input, exponent)
@@ -245,6 +251,12 @@ def _deviation(name: str) -> Any:
 taken_apart.update(var=_deviation("var"), std=_deviation("std"))
 
 
+@_form("split")
+def _split(input: Any, split_size_or_sections: Any = None, dim: int = 0, **named: Any) -> Any:
+    sizes = named.get("split_size", split_size_or_sections)
+    return tuple(_see("split_with_sizes", input, list(sizes), dim)) if isinstance(sizes, (list, tuple)) else PASS
+
+
 @_form("chunk")
 def _chunk(input: Any, chunks: int, dim: int = 0) -> Any:
     size = input.shape[dim]
@@ -261,6 +273,19 @@ def _narrow(input: Any, dim: int, start: Any, length: int) -> Any:
 @_form("permute")
 def _transposed(input: Any, *dims: Any) -> Any:
     return PASS if dims else _see("permute", input, list(range(input.ndim))[::-1])  # `.T`
+
+
+@_form("movedim")
+def _movedim(input: Any, source: Any, destination: Any) -> Any:
+    source, destination = ([d] if isinstance(d, int) else list(d) for d in (source, destination))
+    n = input.ndim
+    if len(source) != len(destination) or not all(-n <= d < n for d in (*source, *destination)):
+        return PASS
+    where = dict(zip((d % n for d in destination), (d % n for d in source), strict=True))
+    left = iter([d for d in range(n) if d not in where.values()])
+    if not len(where) == len(set(where.values())) == len(source):
+        return PASS
+    return _see("permute", input, [where[d] if d in where else next(left) for d in range(n)])
 
 
 @_form("_matrix_transpose")
@@ -342,6 +367,9 @@ def _basic(x: Tensor, key: Any) -> tuple[Tensor, list[Any]] | None:
             dim += takes
         else:
             size = x.shape[dim]
+            if isinstance(item, Tensor) and getattr(grad_state.dispatch_modes[-1], "of_samples", False):
+                tensors, dim = [*tensors, *[None] * (dim - len(tensors)), item], dim + 1
+                continue
             at = item.item() if isinstance(item, Tensor) else item
             if not hasattr(at, "__index__") or not -size <= at < size:
                 return None

@@ -124,6 +124,17 @@ _unary("log", lambda g, x: g / x)
 _unary("sin", lambda g, x: g * x.cos())
 _unary("cos", lambda g, x: g * -x.sin())
 _unary("abs", lambda g, x: g * x.sgn())
+
+
+@form("pow_plain")
+@real
+def _pow_plain(g: Tensor, call: Call) -> Gradients:
+    n, x = call.exponent, call.input
+    if not n or x.dtype is not g.dtype:
+        return PASS
+    return {"input": g * see("mul.Scalar", see("pow.Tensor_Scalar", x, float(n) - 1), float(n))}
+
+
 _unary("square", lambda g, x: g * see("mul.Scalar", see("pow.Tensor_Scalar", x, 1.0), 2.0))
 _unary("erf", lambda g, x: see("mul.Scalar", (-see("pow.Tensor_Scalar", x, 2)).exp(), 2 / math.sqrt(math.pi)) * g)
 _unary("atan", lambda g, x: g / see("add.Scalar", x * x, 1))
@@ -365,7 +376,9 @@ def _extreme(g: Tensor, call: Call) -> Gradients:
 
 def _dims(call: Call) -> list[int]:
     dims, n = call.dim, call.input.ndim
-    return [d % n for d in ((dims,) if isinstance(dims, int) else dims)] if dims not in (None, ()) else list(range(n))
+    if not n or dims in (None, ()):
+        return list(range(n))
+    return [d % n for d in ((dims,) if isinstance(dims, int) else dims)]
 
 
 @form("logsumexp")

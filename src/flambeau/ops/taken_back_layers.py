@@ -127,7 +127,7 @@ def _adaptive_avg_pool2d(g: Tensor, call: Call) -> Gradients:
 
 @form("nll_loss")
 def _nll_loss(g: Tensor, call: Call) -> Gradients:
-    if call.input.ndim != 2 or call.reduction not in REDUCTIONS:
+    if call.input.ndim not in (1, 2) or call.reduction not in REDUCTIONS:
         return PASS
     return {"input": _of_nll(g, call, call.input)}
 
@@ -141,12 +141,18 @@ def _of_nll(g: Tensor, call: Call, x: Tensor) -> Tensor:
 @form("cross_entropy")
 def _cross_entropy(g: Tensor, call: Call) -> Gradients:
     x, target = call.input, call.target
-    if call.taped or x.ndim != 2 or target.ndim != 1 or call.smoothing or call.reduction not in REDUCTIONS:
+    if (
+        call.taped
+        or x.ndim not in (1, 2)
+        or target.ndim != x.ndim - 1
+        or call.smoothing
+        or call.reduction not in REDUCTIONS
+    ):
         return PASS
     with quietly():
-        chances = aten._log_softmax.default(x, 1, False)
+        chances = aten._log_softmax.default(x, x.ndim - 1, False)
     by_chances = _of_nll(g, call, chances)
-    return {"input": see("_log_softmax_backward_data", by_chances, see("detach", chances), 1, x.dtype)}
+    return {"input": see("_log_softmax_backward_data", by_chances, see("detach", chances), x.ndim - 1, x.dtype)}
 
 
 @form("mse_loss")
@@ -214,7 +220,7 @@ def _l1_loss(g: Tensor, call: Call) -> Gradients:
 
 def _viewed(*names: str) -> Any:
     def note(form: Any) -> Any:
-        view_forms.update({f"{name}Backward{n}": form for name in names for n in range(3)})
+        view_forms.update({f"{name}Backward{n}": form for name in names for n in range(5)})
         return form
 
     return note
