@@ -1,0 +1,75 @@
+"""What each rank checks beyond `more_program.py`: pipelines whose backward passes are cut into halves."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import mesh_program
+import more_program
+import numpy as np
+from mesh_program import RANK, WORLD, check, refused
+
+import flambeau as fb
+from flambeau import nn
+from flambeau.distributed.pipelining import PipelineStage, ScheduleDualPipeV, ScheduleInterleavedZeroBubble
+from flambeau.distributed.pipelining import ScheduleZBVZeroBubble as ZBV
+from flambeau.distributed.pipelining.schedules import get_schedule_class
+from flambeau.nn import functional as F
+
+assert more_program.check is check  # its checks are run, too
+
+
+class Block(nn.Module):
+    """A stage with a weight that is used twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.twice = nn.Linear(3, 3), nn.Linear(3, 3)
+
+    def forward(self, x: Any) -> Any:
+        return x + self.twice(fb.tanh(self.twice(self.first(x))))
+
+
+@check
+def pipelines_in_halves() -> None:
+    """Losses and gradients are those of the whole model, for stages that lie in a row and in a V."""
+    fb.manual_seed(0)
+    whole = nn.Sequential(*[Block() for _ in range(2 * WORLD)]).double()
+    x, y, cpu = fb.randn(8 * WORLD, 3).double(), fb.randn(8 * WORLD, 3).double(), fb.device("cpu")
+    F.mse_loss(whole(x), y).backward()
+    wanted = [p.grad.clone() for p in whole.parameters()]
+    one_in_each, row = [RANK], [RANK, RANK + WORLD]
+    v = [RANK, 2 * WORLD - 1 - RANK]
+    for kind, own, n in ((ScheduleInterleavedZeroBubble, row, 2 * WORLD), (ZBV, v, 2 * WORLD), (ZBV, v, 1),
+                         (ScheduleDualPipeV, v, 4 * WORLD)):  # fmt: skip
+        whole.zero_grad()
+        assert get_schedule_class(kind.__name__.removeprefix("Schedule")) is kind
+        schedule: Any = kind([PipelineStage(whole[i], i, 2 * WORLD, cpu) for i in own], n, loss_fn=F.mse_loss)
+        is_first, is_last, losses = 0 in own, 2 * WORLD - 1 in own, []
+        schedule.step(*([x] if is_first else []), target=y if is_last else None, losses=losses)
+        assert len(losses) == (n if is_last else 0)
+        for i in own:
+            for k, parameter in enumerate(whole[i].parameters()):
+                np.testing.assert_allclose(parameter.grad.numpy(), wanted[4 * i + k].numpy(), rtol=1e-12, atol=1e-15)
+    late: list[str] = []
+
+    def builder() -> Any:
+        late.append("built")
+        return lambda: late.append("run")
+
+    stage = PipelineStage(whole[RANK], RANK, WORLD, cpu, dw_builder=builder)
+    ScheduleInterleavedZeroBubble([stage], WORLD, loss_fn=F.mse_loss).step(
+        *([x] if RANK == 0 else []), target=y if RANK == WORLD - 1 else None
+    )
+    assert sorted(late) == ["built"] * WORLD + ["run"] * WORLD and late[: RANK + 1] == ["built"] * (RANK + 1), late
+    few = [PipelineStage(whole[i], i, 2 * WORLD, cpu) for i in v]
+    refused(ValueError, "at least as many microbatches as stages", lambda: ScheduleDualPipeV(few, 2 * WORLD - 1))
+    refused(ValueError, "exactly 2 stages per rank, but got 1", lambda: ZBV(few[:1], 4))
+    refused(ValueError, f"process {RANK} of {WORLD} has the stages", lambda: ZBV(few[::-1], 4))
+    lone = [PipelineStage(whole[i], i, 2 * WORLD + 1, cpu) for i in one_in_each * 2]
+    refused(ValueError, "must be evenly divisible by pp_size", lambda: ZBV(lone, 4))
+
+
+if __name__ == "__main__":
+    mesh_program.main(*sys.argv[1:])
