@@ -1,4 +1,4 @@
-"""What each rank checks beyond `more_program.py`: pipelines whose backward passes are cut into halves."""
+"""What each rank checks beyond `more_program.py`: pipelines whose backward passes are cut into halves, what is refused, state dicts."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ import numpy as np
 from mesh_program import RANK, WORLD, check, refused
 
 import flambeau as fb
+import flambeau.distributed as dist
 from flambeau import nn
+from flambeau.distributed import init_device_mesh
+from flambeau.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
+from flambeau.distributed.fsdp import fully_shard
 from flambeau.distributed.pipelining import PipelineStage, ScheduleDualPipeV, ScheduleInterleavedZeroBubble
 from flambeau.distributed.pipelining import ScheduleZBVZeroBubble as ZBV
 from flambeau.distributed.pipelining.schedules import get_schedule_class
+from flambeau.distributed.tensor import DTensor, Shard, distribute_tensor
 from flambeau.nn import functional as F
 
 assert more_program.check is check  # its checks are run, too
@@ -69,6 +74,60 @@ def pipelines_in_halves() -> None:
     refused(ValueError, f"process {RANK} of {WORLD} has the stages", lambda: ZBV(few[::-1], 4))
     lone = [PipelineStage(whole[i], i, 2 * WORLD + 1, cpu) for i in one_in_each * 2]
     refused(ValueError, "must be evenly divisible by pp_size", lambda: ZBV(lone, 4))
+
+
+@check
+def wrong_peers_and_roots() -> None:
+    """Where PyTorch has no default, there is none; objects' broadcasts have one."""
+    x, group = fb.ones(1), dist.new_group(list(range(WORLD)))
+    for call in (
+        lambda: dist.broadcast(x),
+        lambda: dist.reduce(x),
+        lambda: dist.send(x),
+        lambda: dist.P2POp(dist.isend, x),
+        lambda: dist.P2POp(dist.isend, x, group=group),
+    ):
+        refused(ValueError, "Must specify global_rank or group_rank", call)
+    refused(ValueError, "Can't specify both", lambda: dist.P2POp(dist.isend, x, 0, group_peer=0))
+    refused(TypeError, "Expected parameter `tensor` of type torch.Tensor", lambda: dist.P2POp(dist.isend, "x", 0))
+    for op in ("sum", 3):
+        refused(TypeError, "incompatible function arguments", lambda: dist.reduce(x, 0, op=op))  # noqa: B023
+    assert "group_dst=1" in repr(dist.P2POp(dist.isend, x, 1)) and "group_src=1" in repr(
+        dist.P2POp(dist.irecv, x, 1, group)
+    )
+    given = [RANK]
+    dist.broadcast_object_list(given)
+    assert given == [0]
+
+
+@check
+def one_element_in_one_process() -> None:
+    """A process reads its own part alone: who has nothing is told, and nobody waits for the others."""
+    mesh = init_device_mesh("cpu", (WORLD,))
+    one = distribute_tensor(fb.tensor([3.0]), mesh, [Shard(0)])
+    if RANK == 0:
+        assert one.item() == 3.0 == float(one)
+    else:
+        refused(RuntimeError, "Empty tensor not supported", one.item)
+    if RANK == WORLD - 1:
+        refused(RuntimeError, "not supported for tensor subclasses", one.tolist)
+
+
+@check
+def state_dicts_count_steps_in_plain_tensors() -> None:
+    model: Any = fully_shard(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2)))
+    optimizer = fb.optim.AdamW(model.parameters(), lr=0.1)
+    model(fb.ones(2, 4)).sum().backward()
+    optimizer.step()
+    held = get_optimizer_state_dict(model, optimizer)
+    kinds = {key: isinstance(value, DTensor) for key, value in held["state"]["0.weight"].items()}
+    assert kinds == {"step": False, "exp_avg": True, "exp_avg_sq": True}
+    held["state"]["0.weight"]["step"].fill_(7.0)
+    set_optimizer_state_dict(model, optimizer, held)
+    optimizer.step()
+    found = get_optimizer_state_dict(model, optimizer)["state"]
+    assert found["0.weight"]["step"].item() == 8.0 and found["1.bias"]["step"].item() == 2.0
+    refused(RuntimeError, "Optimizers are not passed in", lambda: get_optimizer_state_dict(model, []))
 
 
 if __name__ == "__main__":
