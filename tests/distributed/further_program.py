@@ -114,6 +114,26 @@ def one_element_in_one_process() -> None:
 
 
 @check
+def unequal_parts_of_what_takes_squares() -> None:
+    """Whether a function goes element by element is told by the whole, which is the same in all processes, and not by a part."""
+    mesh, n = init_device_mesh("cpu", (WORLD,)), 2 * WORLD + 1
+    matrix = fb.eye(n).double() * 3 + fb.arange(float(n)).outer(fb.arange(float(n))).double() / 9
+    pairs = fb.arange(6.0 * n).view(2, 3, n).double()
+    for cut in (Shard(0), Shard(1)):
+        laid = distribute_tensor(matrix, mesh, [cut])
+        for function in (fb.linalg.cholesky, fb.linalg.inv, fb.linalg.matrix_exp, fb.linalg.det):
+            assert fb.allclose(function(laid).full_tensor(), function(matrix)), function
+    turned = pairs.transpose(1, 2).contiguous()
+    laid = distribute_tensor(turned, mesh, [Shard(1)])
+    assert fb.equal(fb.linalg.cross(laid, laid.flip(0)).full_tensor(), fb.linalg.cross(turned, turned.flip(0)))
+    rows = fb.arange(2.0 * 3 * n).view(1, 6, n)  # pools of one element are no pools
+    laid = distribute_tensor(rows, mesh, [Shard(2)])
+    for size in (n // WORLD, n // WORLD + 1):
+        found = F.adaptive_avg_pool1d(laid, size)
+        assert fb.allclose(found.full_tensor(), F.adaptive_avg_pool1d(rows, size))
+
+
+@check
 def state_dicts_count_steps_in_plain_tensors() -> None:
     model: Any = fully_shard(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2)))
     optimizer = fb.optim.AdamW(model.parameters(), lr=0.1)
