@@ -489,7 +489,6 @@ def a_pipeline_of_several_stages_in_each_process() -> None:
     )
     refused(ValueError, f"process {RANK} of {WORLD} has the stages", lambda: ScheduleLoopedBFS(stages()[::-1], 2))
     refused(TypeError, "a list of stages is wanted", lambda: ScheduleLoopedBFS(stages()[0], 2))
-    refused(NotImplementedError, "ScheduleZBVZeroBubble", lambda: get_schedule_class("zbvzerobubble")(stages(), 2))
     assert get_schedule_class("interleaved1f1b") is ScheduleInterleaved1F1B
     parts, named = split_args_kwargs_into_chunks((fb.arange(4), {"a": (fb.ones(2), "b")}), {"c": fb.zeros(2)}, 2)
     assert merge_chunks(parts, None)[0].tolist() == [0, 1, 2, 3] and parts[1][1]["a"][1] == "b" and len(named) == 2

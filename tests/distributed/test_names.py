@@ -43,7 +43,6 @@ def test_what_is_not_there_says_so() -> None:
         lambda: fb.distributed.rpc.init_rpc("worker"),
         lambda: importlib.import_module("flambeau.distributed.autograd").context(),
         lambda: importlib.import_module("flambeau.distributed.pipelining").pipeline(fb.nn.Linear(1, 1)),
-        lambda: importlib.import_module("flambeau.distributed.pipelining").ScheduleDualPipeV([], 2),
     ):
         with pytest.raises(NotImplementedError, match="it is not there yet; DistributedDataParallel"):
             call()

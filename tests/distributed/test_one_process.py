@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import itertools
 import os
+import re
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,6 +21,7 @@ import torch.distributed
 
 import flambeau as fb
 import flambeau.distributed
+from flambeau.distributed.pipelining.schedules import get_schedule_class
 
 BOTH = (torch, fb)
 
@@ -297,3 +300,30 @@ def test_a_store_is_written_at_each_call() -> None:
     run = fb.compile(lambda x: x + store.add("n", 1))
     with pytest.warns(UserWarning, match=r"PrefixStore\.add: do that outside"):
         assert [run(fb.zeros(1)).item() for _ in range(3)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "each", "n"),
+    [("InterleavedZeroBubble", 2, 8), ("InterleavedZeroBubble", 1, 3), ("ZBVZeroBubble", 2, 9), ("ZBVZeroBubble", 2, 3), ("DualPipeV", 2, 11)],
+)  # fmt: skip
+def test_orders_of_pipelines_in_halves(name: str, each: int, n: int) -> None:
+    """Every process does what PyTorch's does, in that order."""
+    schedules = pytest.importorskip("torch.distributed.pipelining.schedules")
+    fakes, size = importlib.import_module("torch.testing._internal.distributed.fake_pg"), 4
+    ours: Any = get_schedule_class(name)
+    numbers = [0, 2 * size - 1] if "V" in name else list(range(0, size * each, size))
+    torch.distributed.init_process_group("fake", rank=0, world_size=size, store=fakes.FakeStore())
+    try:
+        stages = [schedules.PipelineStage(torch.nn.Identity(), i, size * each, torch.device("cpu")) for i in numbers]
+        wanted = schedules.get_schedule_class(name)(stages, n, loss_fn=torch.nn.functional.mse_loss).pipeline_order
+    finally:
+        torch.distributed.destroy_process_group()
+    for rank in range(size):
+        made = ours.__new__(ours)
+        made.rank, made.pp_group_size, made.n_local_stages, made._n = rank, size, each, n
+        made.number_of_rounds = max(1, n // size)
+        made.microbatches_per_round = n // made.number_of_rounds
+        own = [rank, 2 * size - 1 - rank] if "V" in name else list(range(rank, size * each, size))
+        text = " ".join(f"{own[which]}{what}{number}" for what, which, number in made._order())
+        theirs = " ".join(str(one) for one in wanted[rank] if one is not None)
+        assert text == re.sub(r"\((\w+);(\w+)\)OVERLAP_F_B", r"\1 \2", theirs)

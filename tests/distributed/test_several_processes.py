@@ -35,7 +35,9 @@ gradients_as_two_factors a_compiled_step_holds_one_block own_parts_of_outputs de
 replicated_without_a_wrapper averages_over_groups_of_several_sizes queues_of_the_groups_store
 collectives_in_profiles methods_of_groups gradients_kept_from_passes_without_sync sparse_sums
 a_monitored_barrier_names_who_does_something_else copies_of_unequal_parts what_is_not_copied
-parts_of_a_group
+parts_of_a_group pipelines_in_halves wrong_peers_and_roots one_element_in_one_process
+unequal_parts_of_what_takes_squares
+state_dicts_count_steps_in_plain_tensors
 """.split()
 
 
@@ -70,7 +72,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
     """One launch for all: starting is what takes long."""
     names = (*OF_TENSORS, *CHECKS)  # a group that one rank makes alone comes after those that all make
     return results(
-        2, tmp_path_factory.mktemp("two"), "more_program.py", names, STEPS="3", TORCH_DISTRIBUTED_DEBUG="DETAIL"
+        2, tmp_path_factory.mktemp("two"), "further_program.py", names, STEPS="3", TORCH_DISTRIBUTED_DEBUG="DETAIL"
     )
 
 

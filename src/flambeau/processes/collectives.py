@@ -48,7 +48,7 @@ def _tensors(values: Any, name: str) -> list[Tensor]:
 
 
 def _reducible(tensor: Tensor, op: Any) -> str:
-    if op not in ReduceOp.RedOpType.__members__.values() or op == ReduceOp.PREMUL_SUM:
+    if not isinstance(op, ReduceOp.RedOpType) or op == ReduceOp.PREMUL_SUM:
         raise TypeError(f"(): incompatible function arguments: a reduction by {op} is not there; use another ReduceOp")
     category = tensor.dtype.category
     if op in _BITWISE and category >= dtypes.FLOAT:
@@ -73,6 +73,8 @@ def _root(group: Any, rank: int | None, group_rank: int | None, kind: str) -> in
             raise RuntimeError(f"ProcessGroupGloo::{kind}: invalid root rank: {group_rank}")
         return group_rank
     if rank is None:
+        if kind in ("broadcast", "reduce"):  # the others' first rank stands for it
+            raise ValueError("Must specify global_rank or group_rank")
         return 0
     if group is default_group() and not 0 <= rank < group.size():
         raise RuntimeError(f"ProcessGroupGloo::{kind}: invalid root rank: {rank}")

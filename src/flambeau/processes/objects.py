@@ -63,7 +63,7 @@ def broadcast_object_list(
     if outside(group, "broadcast_object_list"):
         return
     group = chosen(group)
-    root = _root(group, src, group_src, "broadcast")
+    root = _root(group, src, 0 if src is None and group_src is None else group_src, "broadcast")
     value = _pickled(list(object_list)) if root == group.rank() else None
     found = _exchanged(group, "broadcast_object_list", value, root=root, length=len(object_list))[root]
     object_list[:] = pickle.loads(found)

@@ -11,7 +11,7 @@ from ..core.context.callbacks import call_back
 from .collectives import _tensor
 from .errors import DistBackendError
 from .exchange import Exchange, Pending, Said, fetch, post
-from .groups import chosen, get_group_rank, get_rank
+from .groups import chosen, default_group, get_group_rank, get_rank
 from .running import outside, said_of, seen, shaped, traced, write
 from .work import Awaited, Work
 
@@ -21,7 +21,7 @@ def _peer(group: Any, rank: int | None, group_rank: int | None, kind: str) -> in
     if rank is not None and group_rank is not None:
         raise ValueError("Can't specify both group_rank and global_rank")
     if rank is None and group_rank is None:
-        raise ValueError("Must specify group_rank or global_rank")
+        raise ValueError("Must specify global_rank or group_rank")
     member = group_rank if group_rank is not None else get_group_rank(group, rank or 0)
     if member == group.rank():
         raise ValueError(f"Invalid {kind} rank: {kind} rank should not be the same as the rank of the current process.")
@@ -198,6 +198,11 @@ class P2POp:
             raise ValueError(
                 "Invalid ``op``. Expected ``op`` to be of type ``torch.distributed.isend`` or ``torch.distributed.irecv``."
             )
+        _tensor(tensor, "tensor")
+        if peer is None and group_peer is None:
+            raise ValueError("Must specify global_rank or group_rank")
+        if peer is not None and group_peer is not None:
+            raise ValueError("Can't specify both group_rank and global_rank")
         self.op = op
         self.tensor = tensor
         self.group = group
@@ -206,8 +211,10 @@ class P2POp:
         self.group_peer = group_peer
 
     def __repr__(self) -> str:
-        mine, group = get_rank(self.group), chosen(self.group)
-        source, target = (mine, self.group_peer) if self.op is isend else (self.group_peer, mine)
+        mine, group, other = get_rank(self.group), chosen(self.group), self.group_peer
+        if other is None:
+            other = self.peer if group is default_group() else get_group_rank(group, self.peer or 0)
+        source, target = (mine, other) if self.op is isend else (other, mine)
         return (
             f"P2POp({self.op.__name__} pg={group.group_name}, group_src={source}, group_dst={target},  {self.tensor.shape}, "
             f"{self.tensor.dtype})"

@@ -381,14 +381,15 @@ def _run(
     taped: bool,
     wanted: list[Edge] | None = None,
     accumulate: Sequence[Any] = (),
+    within: set[Node] | None = None,
 ) -> list[Tensor | None]:
     """Send the gradients down the tape.
 
     Without `wanted`, leaves collect; with it, the gradients at these edges are returned (and added to the `.grad` of
-    the tensors in `accumulate`).
+    the tensors in `accumulate`). The roots' gradients go to nodes that are `within`, if given.
     """
     edges: list[Edge] = [edge_of(r) for r in roots]  # type: ignore[misc]
-    on_path, to_run = (None, None) if wanted is None else _paths(edges, wanted)
+    on_path, to_run = (within, None) if wanted is None else _paths(edges, wanted)
     arrived: dict[Edge, Taped] = {}
     queue = _Queue(taped)
     send, heap, waiting = queue.send, queue.heap, queue.waiting
@@ -396,14 +397,14 @@ def _run(
         send(edge, gradient)
     targets = {} if wanted is None else dict.fromkeys(wanted)
     trace, anomaly, observer = grad_state.trace, grad_state.anomaly, grad_state.node_observer
-    with set_grad_enabled(taped), Run(wanted is not None, edges, on_path) as run:
+    with set_grad_enabled(taped), Run(on_path is not None, edges, on_path) as run:
         while heap:
             node = heapq.heappop(heap)[1]
             slots = waiting.pop(node)
             run.running = node
             if trace is not None and node.order < trace.start and type(node) is not AccumulateGrad and not targets:
                 raise RuntimeError(_OLDER)
-            if node.pre_hooks:
+            if node.pre_hooks and (within is None or node in within):
                 slots = run_pre_hooks(node, slots, to_run is None or node in to_run)
             if targets:
                 for number, value in enumerate(slots):
@@ -435,6 +436,17 @@ def _run(
                 add_to_grad(leaf_of(target), value, taped)
     _finish(run)
     return [tensor_of(arrived.get(e)) for e in wanted or ()]
+
+
+def run_beside(roots: Sequence[GradientEdge], gradients: Sequence[Taped], done: set[Node]) -> None:
+    """Run what hangs on nodes that are `done` with the gradients that had arrived at them, and not again what lies between these."""
+    within: set[Node] = set()
+    stack = [r.node for r in roots]
+    while stack:
+        node = stack.pop()
+        within |= {node} - done
+        stack += {e[0] for e in node.edges if e is not None} - within - done
+    _run(list(roots), list(gradients), False, False, within=within)
 
 
 def _finish(run: Run) -> None:

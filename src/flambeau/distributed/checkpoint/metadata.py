@@ -24,6 +24,9 @@ class ChunkStorageMetadata:
     file: str = ""
     key: str = ""
 
+    def __post_init__(self) -> None:
+        self.offsets, self.sizes = Size(self.offsets), Size(self.sizes)
+
 
 @dataclass
 class TensorProperties:

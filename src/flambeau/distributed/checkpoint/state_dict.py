@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...core.context.grad_mode import no_grad
+from ...core.dispatch.messages import message
 from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import _IncompatibleKeys
 from ...nn.parallel.distributed import DistributedDataParallel
@@ -164,7 +165,20 @@ def _laid_as(value: Any, target: Any) -> Any:
 
 
 def _listed(optimizers: Any) -> list[Any]:
-    return list(optimizers) if isinstance(optimizers, (list, tuple)) else [optimizers]
+    found = list(optimizers) if isinstance(optimizers, (list, tuple)) else [optimizers]
+    if not found:
+        raise RuntimeError(message("optimizers_missing"))
+    return found
+
+
+def _counted(state: dict[str, Any]) -> dict[str, Any]:
+    """A parameter's state, numbers of it (how many steps there were) as plain tensors: they are the same in all processes."""
+
+    def one(value: Any) -> Any:
+        laid = isinstance(value, Tensor) and not value.ndim and layouts.sharding_of(value) is not None
+        return full_tensor(value.detach()) if laid else value
+
+    return {key: one(value) for key, value in state.items()}
 
 
 def _init_optim_state(optimizer: Any) -> None:
@@ -226,7 +240,7 @@ def get_optimizer_state_dict(
         for group, numbers in zip(optimizer.param_groups, held["param_groups"], strict=True):
             own = [names[id(parameter)] for parameter in group["params"]]
             found = zip(own, numbers["params"], strict=True)
-            state.update({n: held["state"][i] for n, i in found if i in held["state"] and within(n)})
+            state.update({n: _counted(held["state"][i]) for n, i in found if i in held["state"] and within(n)})
             made_groups.append({**numbers, "params": [name for name in own if within(name)]})
     made: dict[str, Any] = {"state": state, "param_groups": made_groups}
     return _given_out(_flat(made) if options.flatten_optimizer_state_dict else made, options)

@@ -9,6 +9,7 @@ import jax
 
 from ...core.array import devices
 from ...core.context.grad_mode import no_grad
+from ...core.dispatch.messages import message
 from ...core.tensor.tensor import Tensor, from_host, wrap
 from ..tensor import layouts
 from .coordination import Ranks
@@ -65,7 +66,7 @@ def _read(flat: dict[str, Any], reader: FileSystemReader, partial: bool) -> dict
 def _reader(checkpoint_id: Any, storage_reader: Any) -> FileSystemReader:
     if storage_reader is None:
         if checkpoint_id is None:
-            raise RuntimeError("`checkpoint_id` must be specified if storage_reader is None.")
+            raise RuntimeError(message("checkpoint_id_missing"))
         return FileSystemReader(os.fspath(checkpoint_id))
     if type(storage_reader) is not FileSystemReader:
         raise NotImplementedError(

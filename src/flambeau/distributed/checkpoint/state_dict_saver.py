@@ -13,6 +13,7 @@ import numpy as np
 
 from ...checkpoint.saving import save as save_file
 from ...core.array import dtypes
+from ...core.dispatch.messages import message
 from ...core.tensor.tensor import Tensor
 from ...processes import groups
 from ..tensor import layouts
@@ -135,7 +136,7 @@ def _index(told: list[tuple[str, _Part]], paths: dict[str, tuple[Any, ...]]) -> 
 def _writer(checkpoint_id: Any, storage_writer: Any) -> FileSystemWriter:
     if storage_writer is None:
         if checkpoint_id is None:
-            raise RuntimeError("`checkpoint_id` must be specified if storage_writer is None.")
+            raise RuntimeError(message("checkpoint_id_missing"))
         return FileSystemWriter(os.fspath(checkpoint_id))
     if type(storage_writer) is not FileSystemWriter:
         raise NotImplementedError(

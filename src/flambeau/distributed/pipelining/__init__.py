@@ -1,8 +1,8 @@
 """A model whose layers lie in several processes, one after the other: stages, and the order in which they work on micro-batches.
 
-`PipelineStage` with `ScheduleGPipe` or `Schedule1F1B`, and with several stages in a process `ScheduleInterleaved1F1B` or
-`ScheduleLoopedBFS`. What finds the stages of a model by itself (`pipeline`, `SplitPoint`), and schedules that cut the backward pass into
-two halves, are refused by name.
+`PipelineStage` with `ScheduleGPipe` or `Schedule1F1B`, with several stages in a process `ScheduleInterleaved1F1B` or
+`ScheduleLoopedBFS`, and with backward passes in two halves `ScheduleInterleavedZeroBubble`, `ScheduleZBVZeroBubble` and
+`ScheduleDualPipeV`. What finds the stages of a model by itself (`pipeline`, `SplitPoint`) is refused by name.
 """
 
 import enum

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ...autograd import backward
+from ...core.autograd.halves import inputs_first
 from ...core.context.grad_mode import enable_grad, no_grad
 from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
@@ -19,9 +21,11 @@ Description = list[tuple[tuple[int, ...], Any, bool]]
 class PipelineStage:
     """A module that gets its input from the stage before it and gives its output to the one after it.
 
-    Stage `i` lies in the group's process `i` modulo its size. Shapes and dtypes travel with the first micro-batch of each step, so that
-    `input_args`, `output_args` and what is told of their gradients are taken and not needed. ValueError for a stage number that there
-    is not, or for a group of more processes than stages.
+    Stage `i` lies in the group's process `i` modulo its size, or where its schedule says. Shapes and dtypes
+    travel with the first micro-batch of each step, so that
+    `input_args`, `output_args` and what is told of their gradients are taken and not needed. `dw_builder()` is called after a micro-batch's
+    backward pass, and what it gives when the gradients of the stage's parameters are due: for modules that put these off by
+    themselves. ValueError for a stage number that there is not, or for a group of more processes than stages.
     """
 
     def __init__(
@@ -30,8 +34,6 @@ class PipelineStage:
     ):  # fmt: skip
         if not 0 <= stage_index < num_stages:
             raise ValueError(f"Stage index {stage_index} is out of range of {num_stages}")
-        if dw_builder is not None:
-            raise NotImplementedError("PipelineStage(dw_builder=): a backward pass in two halves is not there")
         if get_mesh is not None:
             raise NotImplementedError(
                 "PipelineStage(get_mesh=): what goes between stages are plain tensors, no DTensors"
@@ -43,8 +45,9 @@ class PipelineStage:
             raise ValueError(
                 f"Pipeline group size {self.group_size} cannot be larger than number of stages {num_stages}"
             )
-        self.has_backward = True
+        self.has_backward, self.dw_builder = True, dw_builder
         self.handed: dict[int, list[Any]] = {}
+        self.members = [i % self.group_size for i in range(num_stages)]  # where each stage lies, in the group
         self.begin()
 
     @property
@@ -63,6 +66,7 @@ class PipelineStage:
         self._given: Description | None = None
         self._inputs: dict[int, tuple[Tensor, ...]] = {}
         self._outputs: dict[int, tuple[Tensor, ...]] = {}
+        self._rest: dict[int, Callable[[], Any]] = {}
 
     def forward(self, number: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A micro-batch's output, sent on if there is a stage after this one."""
@@ -105,14 +109,14 @@ class PipelineStage:
             self._put(value.detach(), self.stage_index + 1, tag)
 
     def _put(self, value: Any, stage: int, tag: int) -> None:
-        member = stage % self.group_size
+        member = self.members[stage]
         if member == self.group_rank:
             self.handed.setdefault(tag, []).append(value)
         else:
             send(value, group=self.group, group_dst=member, tag=tag)
 
     def _get(self, stage: int, tag: int, shape: tuple[int, ...], dtype: Any) -> Any:
-        member = stage % self.group_size
+        member = self.members[stage]
         if member == self.group_rank:
             return self.handed[tag].pop(0)
         made = empty(shape, dtype=dtype, device=self.device)
@@ -120,33 +124,60 @@ class PipelineStage:
         return made
 
     def _put_objects(self, objects: list[Any], stage: int, tag: int) -> None:
-        member = stage % self.group_size
+        member = self.members[stage]
         if member == self.group_rank:
             self.handed.setdefault(tag, []).append(objects)
         else:
             _send_objects(objects, self.group, member, tag)
 
     def _get_objects(self, stage: int, tag: int) -> list[Any]:
-        member = stage % self.group_size
+        member = self.members[stage]
         if member == self.group_rank:
             return self.handed[tag].pop(0)  # type: ignore[no-any-return]
         return _receive_objects(None, self.group, member, tag)[0]
 
     def backward(self, number: int, loss: Tensor | None) -> None:
         """The gradients of a micro-batch: from its loss, or from the stage after this one, and on to the one before it."""
+        inputs, roots, given = self._roots(number, loss)
+        if roots:
+            backward(roots, given)
+        self._send_back(inputs, [value.grad for value in inputs])
+        if self.dw_builder is not None:
+            self.dw_builder()()
+
+    def backward_input(self, number: int, loss: Tensor | None) -> None:
+        """The first half of a micro-batch's backward pass: the gradients that the stage before this one waits for."""
+        if self.dw_builder is not None:
+            builder, self.dw_builder = self.dw_builder, None
+            try:
+                self.backward(number, loss)
+            finally:
+                self.dw_builder = builder
+            self._rest[number] = builder()
+            return
+        inputs, roots, given = self._roots(number, loss)
+        grads, rest = inputs_first(roots, inputs, given)
+        self._rest[number] = rest.run
+        self._send_back(inputs, grads)
+
+    def backward_weight(self, number: int) -> None:
+        """The second half: the gradients of the stage's parameters."""
+        self._rest.pop(number)()
+
+    def _roots(self, number: int, loss: Tensor | None) -> tuple[list[Tensor], list[Tensor], list[Any] | None]:
+        """The inputs that want gradients, and what these come from, with its own gradients."""
         outputs, inputs = self._outputs.pop(number), self._inputs.pop(number)
+        passed = [] if self.is_first else [value for value in inputs if value.requires_grad]
         if self.is_last:
-            if loss is not None:
-                backward([loss])
-        else:
-            wanted = [value for value in outputs if value.requires_grad]
-            tag = _tag(self.stage_index, back=True)
-            backward(wanted, [self._get(self.stage_index + 1, tag, tuple(v.shape), v.dtype) for v in wanted])
-        if not self.is_first:
-            for value in inputs:
-                if value.requires_grad:
-                    grad = zeros_like(value) if value.grad is None else value.grad
-                    self._put(grad, self.stage_index - 1, _tag(self.stage_index - 1, back=True))
+            return passed, [] if loss is None else [loss], None
+        roots = [value for value in outputs if value.requires_grad]
+        tag = _tag(self.stage_index, back=True)
+        return passed, roots, [self._get(self.stage_index + 1, tag, tuple(v.shape), v.dtype) for v in roots]
+
+    def _send_back(self, inputs: list[Tensor], grads: list[Any]) -> None:
+        for value, grad in zip(inputs, grads, strict=True):
+            made = zeros_like(value) if grad is None else grad
+            self._put(made, self.stage_index - 1, _tag(self.stage_index - 1, back=True))
 
     def scale_grads(self, divisor: int) -> None:
         """Divide the gradients of the stage's parameters."""

@@ -500,7 +500,9 @@ def _computed(op: Any, rule: Rule, dynamic: list[Any], key: tuple[Any, ...]) -> 
     ]
     program = op.program(key)
     moved = rule is _elementwise and not any(isinstance(p, Shard) for p in result.placements)
-    if rule is _elementwise and not moved and not _is_elementwise(program.function, tuple(map(_abstract, arrays))):
+    # of the whole's shapes, which all processes have: a part's may be none that the function takes, or tell each process otherwise
+    shapes = tuple(_abstract(v if isinstance(v, Tensor) else a) for v, a in zip(dynamic, arrays, strict=True))
+    if rule is _elementwise and not moved and not _is_elementwise(program.function, shapes):
         raise _Whole
     out = program.run(*arrays)
     if isinstance(out, tuple):
@@ -515,6 +517,8 @@ def _is_laid(value: Tensor) -> bool:
 
 
 def _abstract(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return jax.ShapeDtypeStruct(tuple(value.shape), value._np_dtype)
     return jax.ShapeDtypeStruct(value.shape, value.dtype) if hasattr(value, "shape") else value
 
 

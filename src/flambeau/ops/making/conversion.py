@@ -55,8 +55,13 @@ def item(self: Tensor) -> Any:
     if (found := _number_in_memory(self)) is not None:
         return found
     storage = self._storage
-    if type(storage) is PartsStorage and storage.host.part.size == 1 == self.numel():
-        return storage.host.part.item()  # as in PyTorch, this process's own: one process may ask without the others
+    if (
+        type(storage) is PartsStorage and self.numel() == 1
+    ):  # as in PyTorch this process's own: it may ask without the others
+        if not storage.host.part.size:
+            raise RuntimeError("_local_scalar_dense: Empty tensor not supported: another process has the element")
+        if storage.host.part.size == 1:
+            return storage.host.part.item()
     array = _concrete(self._array)
     if array.size != 1:
         raise RuntimeError(f"a Tensor with {array.size} elements cannot be converted to Scalar")
@@ -80,7 +85,8 @@ def _number_in_memory(self: Tensor) -> Any:
 def tolist(self: Tensor) -> Any:
     """The elements as nested lists of Python numbers; a number for a 0-dim tensor. RuntimeError for one cut over processes."""
     cut = cut_over(self._storage)
-    if cut is not None and devices.is_far(cut) and not cut.is_fully_replicated:
+    in_parts = type(self._storage) is PartsStorage and any(p.is_shard() for p in self._storage.host.placements)
+    if cut is not None and devices.is_far(cut) and (in_parts or not cut.is_fully_replicated):
         raise RuntimeError(
             ".tolist() is not supported for tensor subclasses, got DTensor: to_local(), or full_tensor(), first"
         )

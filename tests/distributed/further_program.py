@@ -1,0 +1,154 @@
+"""What each rank checks beyond `more_program.py`: pipelines whose backward passes are cut into halves, what is refused, state dicts."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import mesh_program
+import more_program
+import numpy as np
+from mesh_program import RANK, WORLD, check, refused
+
+import flambeau as fb
+import flambeau.distributed as dist
+from flambeau import nn
+from flambeau.distributed import init_device_mesh
+from flambeau.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
+from flambeau.distributed.fsdp import fully_shard
+from flambeau.distributed.pipelining import PipelineStage, ScheduleDualPipeV, ScheduleInterleavedZeroBubble
+from flambeau.distributed.pipelining import ScheduleZBVZeroBubble as ZBV
+from flambeau.distributed.pipelining.schedules import get_schedule_class
+from flambeau.distributed.tensor import DTensor, Shard, distribute_tensor
+from flambeau.nn import functional as F
+
+assert more_program.check is check  # its checks are run, too
+
+
+class Block(nn.Module):
+    """A stage with a weight that is used twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.twice = nn.Linear(3, 3), nn.Linear(3, 3)
+
+    def forward(self, x: Any) -> Any:
+        return x + self.twice(fb.tanh(self.twice(self.first(x))))
+
+
+@check
+def pipelines_in_halves() -> None:
+    """Losses and gradients are those of the whole model, for stages that lie in a row and in a V."""
+    fb.manual_seed(0)
+    whole = nn.Sequential(*[Block() for _ in range(2 * WORLD)]).double()
+    x, y, cpu = fb.randn(8 * WORLD, 3).double(), fb.randn(8 * WORLD, 3).double(), fb.device("cpu")
+    F.mse_loss(whole(x), y).backward()
+    wanted = [p.grad.clone() for p in whole.parameters()]
+    one_in_each, row = [RANK], [RANK, RANK + WORLD]
+    v = [RANK, 2 * WORLD - 1 - RANK]
+    for kind, own, n in ((ScheduleInterleavedZeroBubble, row, 2 * WORLD), (ZBV, v, 2 * WORLD), (ZBV, v, 1),
+                         (ScheduleDualPipeV, v, 4 * WORLD)):  # fmt: skip
+        whole.zero_grad()
+        assert get_schedule_class(kind.__name__.removeprefix("Schedule")) is kind
+        schedule: Any = kind([PipelineStage(whole[i], i, 2 * WORLD, cpu) for i in own], n, loss_fn=F.mse_loss)
+        is_first, is_last, losses = 0 in own, 2 * WORLD - 1 in own, []
+        schedule.step(*([x] if is_first else []), target=y if is_last else None, losses=losses)
+        assert len(losses) == (n if is_last else 0)
+        for i in own:
+            for k, parameter in enumerate(whole[i].parameters()):
+                np.testing.assert_allclose(parameter.grad.numpy(), wanted[4 * i + k].numpy(), rtol=1e-12, atol=1e-15)
+    late: list[str] = []
+
+    def builder() -> Any:
+        late.append("built")
+        return lambda: late.append("run")
+
+    stage = PipelineStage(whole[RANK], RANK, WORLD, cpu, dw_builder=builder)
+    ScheduleInterleavedZeroBubble([stage], WORLD, loss_fn=F.mse_loss).step(
+        *([x] if RANK == 0 else []), target=y if RANK == WORLD - 1 else None
+    )
+    assert sorted(late) == ["built"] * WORLD + ["run"] * WORLD and late[: RANK + 1] == ["built"] * (RANK + 1), late
+    few = [PipelineStage(whole[i], i, 2 * WORLD, cpu) for i in v]
+    refused(ValueError, "at least as many microbatches as stages", lambda: ScheduleDualPipeV(few, 2 * WORLD - 1))
+    refused(ValueError, "exactly 2 stages per rank, but got 1", lambda: ZBV(few[:1], 4))
+    refused(ValueError, f"process {RANK} of {WORLD} has the stages", lambda: ZBV(few[::-1], 4))
+    lone = [PipelineStage(whole[i], i, 2 * WORLD + 1, cpu) for i in one_in_each * 2]
+    refused(ValueError, "must be evenly divisible by pp_size", lambda: ZBV(lone, 4))
+
+
+@check
+def wrong_peers_and_roots() -> None:
+    """Where PyTorch has no default, there is none; objects' broadcasts have one."""
+    x, group = fb.ones(1), dist.new_group(list(range(WORLD)))
+    for call in (
+        lambda: dist.broadcast(x),
+        lambda: dist.reduce(x),
+        lambda: dist.send(x),
+        lambda: dist.P2POp(dist.isend, x),
+        lambda: dist.P2POp(dist.isend, x, group=group),
+    ):
+        refused(ValueError, "Must specify global_rank or group_rank", call)
+    refused(ValueError, "Can't specify both", lambda: dist.P2POp(dist.isend, x, 0, group_peer=0))
+    refused(TypeError, "Expected parameter `tensor` of type torch.Tensor", lambda: dist.P2POp(dist.isend, "x", 0))
+    for op in ("sum", 3):
+        refused(TypeError, "incompatible function arguments", lambda: dist.reduce(x, 0, op=op))  # noqa: B023
+    assert "group_dst=1" in repr(dist.P2POp(dist.isend, x, 1)) and "group_src=1" in repr(
+        dist.P2POp(dist.irecv, x, 1, group)
+    )
+    given = [RANK]
+    dist.broadcast_object_list(given)
+    assert given == [0]
+
+
+@check
+def one_element_in_one_process() -> None:
+    """A process reads its own part alone: who has nothing is told, and nobody waits for the others."""
+    mesh = init_device_mesh("cpu", (WORLD,))
+    one = distribute_tensor(fb.tensor([3.0]), mesh, [Shard(0)])
+    if RANK == 0:
+        assert one.item() == 3.0 == float(one)
+    else:
+        refused(RuntimeError, "Empty tensor not supported", one.item)
+    if RANK == WORLD - 1:
+        refused(RuntimeError, "not supported for tensor subclasses", one.tolist)
+
+
+@check
+def unequal_parts_of_what_takes_squares() -> None:
+    """Whether a function goes element by element is told by the whole, which is the same in all processes, and not by a part."""
+    mesh, n = init_device_mesh("cpu", (WORLD,)), 2 * WORLD + 1
+    matrix = fb.eye(n).double() * 3 + fb.arange(float(n)).outer(fb.arange(float(n))).double() / 9
+    pairs = fb.arange(6.0 * n).view(2, 3, n).double()
+    for cut in (Shard(0), Shard(1)):
+        laid = distribute_tensor(matrix, mesh, [cut])
+        for function in (fb.linalg.cholesky, fb.linalg.inv, fb.linalg.matrix_exp, fb.linalg.det):
+            assert fb.allclose(function(laid).full_tensor(), function(matrix)), function
+    turned = pairs.transpose(1, 2).contiguous()
+    laid = distribute_tensor(turned, mesh, [Shard(1)])
+    assert fb.equal(fb.linalg.cross(laid, laid.flip(0)).full_tensor(), fb.linalg.cross(turned, turned.flip(0)))
+    rows = fb.arange(2.0 * 3 * n).view(1, 6, n)  # pools of one element are no pools
+    laid = distribute_tensor(rows, mesh, [Shard(2)])
+    for size in (n // WORLD, n // WORLD + 1):
+        found = F.adaptive_avg_pool1d(laid, size)
+        assert fb.allclose(found.full_tensor(), F.adaptive_avg_pool1d(rows, size))
+
+
+@check
+def state_dicts_count_steps_in_plain_tensors() -> None:
+    model: Any = fully_shard(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2)))
+    optimizer = fb.optim.AdamW(model.parameters(), lr=0.1)
+    model(fb.ones(2, 4)).sum().backward()
+    optimizer.step()
+    held = get_optimizer_state_dict(model, optimizer)
+    kinds = {key: isinstance(value, DTensor) for key, value in held["state"]["0.weight"].items()}
+    assert kinds == {"step": False, "exp_avg": True, "exp_avg_sq": True}
+    held["state"]["0.weight"]["step"].fill_(7.0)
+    set_optimizer_state_dict(model, optimizer, held)
+    optimizer.step()
+    found = get_optimizer_state_dict(model, optimizer)["state"]
+    assert found["0.weight"]["step"].item() == 8.0 and found["1.bias"]["step"].item() == 2.0
+    refused(RuntimeError, "Optimizers are not passed in", lambda: get_optimizer_state_dict(model, []))
+
+
+if __name__ == "__main__":
+    mesh_program.main(*sys.argv[1:])
