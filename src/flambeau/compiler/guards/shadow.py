@@ -38,9 +38,8 @@ from .symbols import ATTRIBUTE, FRESH, UNKNOWN, Symbol
 from .unwinding import Unwinding, waits_in_a_block
 from .values import PLAIN
 
-_OF_PYTHON = (
-    1000  # Python 3.12 begins with some hundred objects frozen; a program that has frozen its own has many more
-)
+# Python 3.12 begins with some hundred objects frozen; a program that has frozen its own has many more.
+_OF_PYTHON = 1000
 
 
 class Instruction:

@@ -27,9 +27,7 @@ from ..tape.nodes import UNKNOWN, Program
 from ..tensor.storage import Storage
 
 MOST = 1 << 14  # elements of a view that is read in a loop of the operator's, which may read it more than once
-COPIED = (
-    1 << 16
-)  # elements of a view of a whole memory up to which a copy within a program costs less than an array of its own
+COPIED = 1 << 16  # elements of a view of a whole memory up to which a copy in a program costs less than an array
 _EXACT = frozenset(  # what moves elements, rounds each one once, or gives the same in any order
     """abs add and argmax argmin bitcast_convert_type broadcast_in_dim ceil clamp clz concatenate convert_element_type copy div
     dynamic_slice eq floor ge gt iota is_finite le lt max min mul ne neg nextafter not or pad population_count reduce_and
