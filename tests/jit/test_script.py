@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Dict, List, Optional, Tuple  # noqa: UP035
 
 import pytest
 import torch
@@ -265,3 +265,51 @@ def test_trace_runs_what_it_checks_with() -> None:
     with pytest.raises(RuntimeError, match="shape"):
         fb.jit.trace_module(nn.Linear(2, 1), {"forward": fb.ones(1, 2)}, check_inputs=[{"forward": fb.ones(1, 3)}])
     fb.jit.trace(needs_three, fb.ones(3), check_trace=False, check_inputs=[fb.ones(2)])
+
+
+def _times(a: torch.Tensor, p: float = 2) -> torch.Tensor:
+    return a * p
+
+
+def _times_perhaps(a: torch.Tensor, p: Optional[float] = None) -> torch.Tensor:  # noqa: UP045
+    return a if p is None else a * p
+
+
+def _times_first(a: torch.Tensor, p: List[float]) -> torch.Tensor:  # noqa: UP006
+    return a * p[0]
+
+
+def _times_named(a: torch.Tensor, p: Dict[str, float], *, q: Tuple[complex, int]) -> torch.Tensor:  # noqa: UP006
+    return a * p["x"] + q[0] * q[1]
+
+
+def _times_whole(a: torch.Tensor, p: int) -> torch.Tensor:
+    return a * p
+
+
+@pytest.mark.parametrize(
+    ("function", "args", "named"),
+    [
+        (_times, (), {}),
+        (_times, (3,), {}),
+        (_times, (), {"p": True}),
+        (_times_perhaps, (), {}),
+        (_times_perhaps, (3,), {}),
+        (_times_first, ([1, 2],), {}),
+        (_times_first, ((3, 2),), {}),
+        (_times_named, ({"x": 2},), {"q": (1, 3)}),
+        (_times_whole, (3,), {}),
+    ],
+)
+def test_numbers_have_the_types_of_annotations(function, args, named):  # type: ignore[no-untyped-def]
+    theirs = torch.jit.script(function)(torch.tensor([1, 2]), *args, **named)
+    ours = fb.jit.script(function)(fb.tensor([1, 2]), *args, **named)
+    assert str(ours.dtype).split(".")[-1] == str(theirs.dtype).split(".")[-1]
+    assert ours.tolist() == theirs.tolist()
+
+
+def test_a_tensor_of_one_number_is_a_number_for_annotations():
+    for function, value in ((_times, 2), (_times, 2.5), (_times_whole, 2.5), (_times_perhaps, 2)):
+        theirs = torch.jit.script(function)(torch.tensor([1, 2]), torch.tensor(value))
+        ours = fb.jit.script(function)(fb.tensor([1, 2]), fb.tensor(value))
+        assert (ours.tolist(), ours.is_floating_point()) == (theirs.tolist(), theirs.is_floating_point())

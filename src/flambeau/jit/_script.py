@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 from ..core.dispatch.messages import message
 from ..nn.modules.module import Module
 from . import _state
+from ._arguments import fitting
 from ._containers import ScriptDict, ScriptList
 
 T = TypeVar("T")
@@ -75,8 +76,11 @@ class ScriptFunction:
         functools.update_wrapper(self, function)
         self._function = function
         self._example = example
+        self._fitted = fitting(function) if example is None else None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._fitted is not None:
+            args, kwargs = self._fitted(args, kwargs)
         return self._function(*map(_given, args), **{name: _given(value) for name, value in kwargs.items()})
 
     @property
