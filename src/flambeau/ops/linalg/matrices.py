@@ -182,7 +182,7 @@ def solve_triangular(
     """The solution `X` of `A X = B` (`X A = B` if not `left`) for a triangular `A`; its other triangle is not read."""
     require_floating("triangular_solve_cpu", A, B, most=COMPLEX, halves=False)
     matrices("linalg.solve_triangular", A)
-    matrices("linalg.solve_triangular", B, square=False)
+    matrices("linalg.solve_triangular", B, square=False, named="B")
     if B.shape[-2 if left else -1] != A.shape[-1]:
         raise RuntimeError(
             f"linalg.solve_triangular: {'AX = B' if left else 'XA = B'} has no sense "
