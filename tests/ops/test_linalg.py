@@ -165,3 +165,15 @@ def test_second_slopes_of_many_distances_are_those_of_differences() -> None:
         found.append([t.numpy() for t in flambeau.autograd.grad((slope**2).sum(), [a, b])])
     for ours, theirs in zip(*found, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-9)
+
+
+def test_the_operand_that_is_no_matrix_is_named():
+    for shapes in (((3, 3), (3,)), ((3,), (3, 1)), ((3,), (3,))):
+        told = []
+        for lib in (torch, flambeau):
+            with pytest.raises(RuntimeError) as caught:
+                lib.linalg.solve_triangular(*map(lib.ones, shapes), upper=True)
+            told.append(
+                str(caught.value).partition("\n")[0].partition(" (inputs")[0].removeprefix("linalg_solve_triangular: ")
+            )
+        assert told[1] == told[0]

@@ -18,7 +18,7 @@ from ...core.tensor.tensor import Tensor
 from ...func.forward import jvp
 from ...func.reverse import Scope
 from ...utils import _pytree as pytree
-from ._operator_graph import OperatorGraph
+from ._operator_graph import OperatorGraph, written_untold
 from ._samples import _call, _named, _without_write, run_operator
 
 _aten = ops.aten
@@ -67,6 +67,8 @@ class Derivatives:
 
     def _tried(self, op: Any, args: Any, kwargs: Any, rule: Callable[[], Any]) -> Any:
         """By a rule; what has no derivative in operators is one operator that gives it."""
+        if isinstance(op, OpOverload) and written_untold(op, args, kwargs):
+            return _as_one(op, args, kwargs)  # runs it once
         before = list(self.graph.graph.nodes)
         try:
             made = rule()
@@ -228,10 +230,11 @@ def _as_one(op: Any, args: Any, kwargs: Any) -> Any:
     """The values, and the derivatives by one operator, which JAX computes."""
     duals = list({id(d): d for d in _of((args, kwargs))}.values())
     moving = _moving(duals)
+    written = set(map(id, written_untold(op, args, kwargs))) if isinstance(op, OpOverload) else set()
 
     def run(*given: Any) -> Any:
         values, directions = given[: len(duals)], given[len(duals) :]
-        table = dict(zip(map(id, duals), values, strict=True))
+        table = {id(d): v.clone() if id(d) in written else v for d, v in zip(duals, values, strict=True)}
 
         def function(*some: Any) -> tuple[Any, ...]:
             now = table | dict(zip(map(id, moving), some, strict=True))

@@ -35,13 +35,15 @@ def floating(name: str, *arrays: jax.Array) -> None:
             raise RuntimeError(f"{name}: Expected a {INEXACT} tensor as input. Got {type_name(array)}")
 
 
-def matrices(name: str, array: jax.Array, square: bool = True, kernel: str | None = None, whole: bool = False) -> None:
+def matrices(
+    name: str, array: jax.Array, square: bool = True, kernel: str | None = None, whole: bool = False, named: str = "A"
+) -> None:
     """Raise RuntimeError unless the last two dimensions hold (square) matrices of floating point numbers.
 
     With a `kernel`, NotImplementedError in its name for numbers of two bytes, and if `whole`, for integers and bools.
     """
     if array.ndim < 2:
-        raise RuntimeError(f"{name}: The input tensor A must have at least 2 dimensions.")
+        raise RuntimeError(f"{name}: The input tensor {named} must have at least 2 dimensions.")
     if square and array.shape[-1] != array.shape[-2]:
         raise RuntimeError(
             f"{name}: A must be batches of square matrices, "

@@ -187,7 +187,7 @@ def solve_triangular(
         B = B.real
     B = B.astype(A.dtype)  # the solution has A's dtype, whatever B's
     matrices("linalg.solve_triangular", A)
-    matrices("linalg.solve_triangular", B, square=False)
+    matrices("linalg.solve_triangular", B, square=False, named="B")
     if B.shape[-2 if left else -1] != A.shape[-1]:
         raise RuntimeError(
             f"linalg.solve_triangular: {'AX = B' if left else 'XA = B'} has no sense "
