@@ -19,7 +19,7 @@ from flambeau.distributed.fsdp import fully_shard
 from flambeau.distributed.pipelining import PipelineStage, ScheduleDualPipeV, ScheduleInterleavedZeroBubble
 from flambeau.distributed.pipelining import ScheduleZBVZeroBubble as ZBV
 from flambeau.distributed.pipelining.schedules import get_schedule_class
-from flambeau.distributed.tensor import DTensor, Shard, distribute_tensor
+from flambeau.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 from flambeau.nn import functional as F
 
 assert more_program.check is check  # its checks are run, too
@@ -131,6 +131,26 @@ def unequal_parts_of_what_takes_squares() -> None:
     for size in (n // WORLD, n // WORLD + 1):
         found = F.adaptive_avg_pool1d(laid, size)
         assert fb.allclose(found.full_tensor(), F.adaptive_avg_pool1d(rows, size))
+
+
+@check
+def images_that_are_cut() -> None:
+    """Convolutions of them, and their gradients, for equal and unequal parts."""
+    mesh = init_device_mesh("cpu", (WORLD,))
+    for n in (2 * WORLD, 2 * WORLD + 1):
+        fb.manual_seed(0)
+        made = []
+        for cut in (True, False):
+            x, w = fb.arange(n * 48.0).reshape(n, 3, 4, 4).sin(), fb.arange(54.0).reshape(2, 3, 3, 3).cos()
+            if cut:
+                x, w = distribute_tensor(x, mesh, [Shard(0)]), distribute_tensor(w, mesh, [Replicate()])
+            x.requires_grad_()
+            w.requires_grad_()
+            out = F.conv2d(x, w, padding=1)
+            out.square().sum().backward()
+            made.append([t.full_tensor() if cut else t for t in (out, x.grad, w.grad)])
+        for one, other in zip(*made, strict=True):
+            assert fb.allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
 @check

@@ -190,7 +190,8 @@ def images_among(arrays: Sequence[Any], makes_images: bool) -> tuple[bool, ...] 
         image = next((a for a in arrays if getattr(a, "ndim", 0) > 2), None) if makes_images else None
         if image is None or isinstance(image, jax.core.Tracer):
             return None
-        if next(iter(image.devices())).platform != "cpu" or not native.serves(image.dtype):
+        places = image.devices()
+        if len(places) > 1 or next(iter(places)).platform != "cpu" or not native.serves(image.dtype):
             return None
     return None if any(isinstance(a, jax.core.Tracer) for a in arrays) else found
 
@@ -213,7 +214,7 @@ def layout_program(
 
     run.__name__ = name
     jax.eval_shape(run, *arrays)  # finds `made`; the trace is the one that `jax.jit` looks up
-    one = jax.sharding.SingleDeviceSharding(next(a for a in arrays if hasattr(a, "devices")).devices().pop())
+    one = jax.sharding.SingleDeviceSharding(next(iter(next(a for a in arrays if hasattr(a, "devices")).devices())))
     formats = tuple(Format(Layout(order(v.array.ndim)), one) if isinstance(v, Turned) else None for v in made)
     compiled = jax.jit(run, out_shardings=formats, compiler_options=known(QUICKLY))
     return compiled, ([form is not None for form in formats], several)
