@@ -216,6 +216,47 @@ def post_accumulate_grad_hook(compile, x):
     yield f(x), w, w.grad
 
 
+@case
+def an_optimizers_hooks_that_are_cleared_by_hand(compile, x):
+    m, counts = nn.Linear(x.shape[-1], 2), []
+    opt = fb.optim.SGD(m.parameters(), lr=0.1)
+    opt.register_step_post_hook(lambda *args: counts.append(1))
+
+    def step(x):
+        opt.zero_grad()
+        loss = m(x).square().sum()
+        loss.backward()
+        opt.step()
+        return loss.detach()
+
+    f = compile(step)
+    yield f(x)
+    yield f(x), len(counts)
+    opt._optimizer_step_post_hooks.clear()
+    yield f(x), len(counts)
+
+
+@case
+def hooks_of_a_state_dict(compile, x):
+    m, gain = nn.Linear(2, 2), [2.0]
+    hook = m.register_state_dict_post_hook(lambda module, state, *args: state.update(more=state["weight"] * gain[0]))
+
+    def step(x):
+        state = m.state_dict()
+        return x * state.get("more", state["weight"]).sum()
+
+    f = compile(step)
+    yield f(x)
+    gain[0] = 3.0
+    yield f(x)
+    hook.remove()
+    yield f(x)
+    m.register_state_dict_post_hook(lambda module, state, *args: state.update(more=state["weight"] * 5))
+    yield f(x)
+    m._state_dict_hooks.clear()
+    yield f(x)
+
+
 @case.test
 def test_hooks(case: Case) -> None:
     case.check()

@@ -25,6 +25,7 @@ from ..core.dispatch.messages import message
 from ..core.tensor.sparse import is_sparse
 from ..core.tensor.storage import LaidStorage, PartsStorage, cut_over, laid
 from ..core.tensor.tensor import Tensor, blank, wrap
+from ..nn.modules._hook_table import HookTable
 from ..nn.modules._unregistered import plainly_held, unregistered
 from ..nn.modules.module import Module
 from ._loading import check_dict, check_parts
@@ -48,8 +49,13 @@ class _Required:
 
 required: _Required = _Required()
 
-_global_optimizer_pre_hooks = Hooks()
-_global_optimizer_post_hooks = Hooks()
+
+class _OwnHooks(HookTable, Hooks):
+    """An optimizer's hooks of a kind, which tell compiled programs of their changes."""
+
+
+_global_optimizer_pre_hooks = _OwnHooks()
+_global_optimizer_post_hooks = _OwnHooks()
 
 
 def register_optimizer_step_pre_hook(hook: Callable[..., Any]) -> RemovableHandle:
@@ -206,12 +212,12 @@ class Optimizer:
 
     def _start(self) -> None:
         """What neither a pickle nor a copy carries along."""
-        self._optimizer_step_pre_hooks = Hooks()
-        self._optimizer_step_post_hooks = Hooks()
-        self._optimizer_state_dict_pre_hooks = Hooks()
-        self._optimizer_state_dict_post_hooks = Hooks()
-        self._optimizer_load_state_dict_pre_hooks = Hooks()
-        self._optimizer_load_state_dict_post_hooks = Hooks()
+        self._optimizer_step_pre_hooks = _OwnHooks()
+        self._optimizer_step_post_hooks = _OwnHooks()
+        self._optimizer_state_dict_pre_hooks = _OwnHooks()
+        self._optimizer_state_dict_post_hooks = _OwnHooks()
+        self._optimizer_load_state_dict_pre_hooks = _OwnHooks()
+        self._optimizer_load_state_dict_post_hooks = _OwnHooks()
         self._patch_step_function()
 
     def __getstate__(self) -> dict[str, Any]:

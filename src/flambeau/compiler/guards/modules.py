@@ -131,12 +131,17 @@ class Dependency:
 
 
 class Parts(Dependency):
-    """A module that the function reaches through without calling it: what it consists of, and its mode."""
+    """A module that the function reaches through without calling it: what it consists of, its mode, and what is called where its state
+    is asked for or loaded.
+    """
+
+    HOOKS = ("_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks")
 
     def fingerprint(self, ignored: Ignored) -> Any:
         module = self.what
         tables = _unignored(module._parameters, ignored), _unignored(module._buffers, ignored), module._modules
-        return module.__dict__.get("training"), [value_of(table) for table in tables], _leaves(module)
+        hooks = [value_of(module.__dict__.get(name)) for name in self.HOOKS]
+        return module.__dict__.get("training"), [value_of(table) for table in tables], hooks, _leaves(module)
 
 
 class Leaf(Dependency):
@@ -152,7 +157,11 @@ class Groups(Dependency):
     def fingerprint(self, ignored: Ignored) -> Any:
         optimizer = self.what
         groups = [tuple(map(id, group["params"])) for group in optimizer.param_groups]
-        return groups, [*optimizer._optimizer_step_pre_hooks], [*optimizer._optimizer_step_post_hooks]
+        return groups, [
+            [*table]
+            for name, table in vars(optimizer).items()
+            if name.startswith("_optimizer_") and name.endswith("_hooks")
+        ]
 
 
 class GlobalHooks(Dependency):
