@@ -27,7 +27,8 @@ from ..tape.nodes import UNKNOWN, Program
 from ..tensor.storage import Storage
 
 MOST = 1 << 14  # elements of a view that is read in a loop of the operator's, which may read it more than once
-COPIED = 1 << 16  # elements of a view of a whole memory up to which a copy in a program costs less than an array
+# elements of a view up to which a copy within a program costs less than an array of its own
+COPIED = 1 << 16
 _EXACT = frozenset(  # what moves elements, rounds each one once, or gives the same in any order
     """abs add and argmax argmin bitcast_convert_type broadcast_in_dim ceil clamp clz concatenate convert_element_type copy div
     dynamic_slice eq floor ge gt iota is_finite le lt max min mul ne neg nextafter not or pad population_count reduce_and
@@ -88,9 +89,9 @@ def _is_whole(numel: int, g: Geometry) -> bool:
 
 
 @functools.lru_cache(4096)
-def _way_of_kernel(numel: int, g: Geometry, most: int) -> tuple[Way, Any] | None:
-    """The same for a view that the kernel writes out, of at most so many elements; None too for a large one that lies there as it is."""
-    if g.bits is not None or 0 in g.shape or g.numel > (min(most, COPIED) if _is_whole(numel, g) else most):
+def _way_of_kernel(g: Geometry, most: float) -> tuple[Way, Any] | None:
+    """The same for a view that the kernel writes out, of at most so many elements."""
+    if g.bits is not None or 0 in g.shape or g.numel > most:
         return None
     return _shared(Way(g.shape, g.strides, True, True)), geometry.start(g.offset)
 
@@ -142,12 +143,11 @@ def _found(base: Any, g: Geometry, most: float) -> tuple[Way, Any] | None:
     """How a view of this memory is read, and where it begins; None if its values are to be given."""
     size = math.prod(base.shape)
     if most is _IN_LOOPS:
-        return _way(size, g) or (_way_of_kernel(size, g, size * 4) if geometry.writes_out(base) else None)
-    return _way_of_kernel(size, g, most) if geometry.writes_out(base) else None
+        return _way(size, g) or (_way_of_kernel(g, COPIED) if geometry.writes_out(base) else None)
+    return _way_of_kernel(g, most) if geometry.writes_out(base) else None
 
 
 _IN_LOOPS = math.inf
-_ANY = 1 << 40
 
 
 def _most(program: Program, arrays: list[Any], views: list[tuple[int, Any]], held: Any) -> float:
@@ -160,7 +160,7 @@ def _most(program: Program, arrays: list[Any], views: list[tuple[int, Any]], hel
     names = set(_primitives(jax.make_jaxpr(program.function)(*given).jaxpr))
     if names <= _EXACT and not (names & _PRODUCTS and names & _SUMS):
         return _IN_LOOPS
-    return LEAST if names <= _EACH else _ANY  # with a view within, a larger one would not be flattened
+    return LEAST if names <= _EACH else COPIED  # with a view within, a larger one would not be flattened
 
 
 def _primitives(jaxpr: Any) -> Iterator[str]:
