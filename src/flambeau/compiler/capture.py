@@ -18,6 +18,7 @@ from .findings import Findings
 from .guards import frames
 from .guards.shadow import Refused
 from .inputs import Again, Inputs
+from .overwriting import apart
 from .plan import Computation, Plan
 from .recorder import Recorder
 from .surroundings import Surroundings
@@ -130,7 +131,7 @@ class Capture:
             recorder.watcher.end()
         plan = found.plan()
         conditions = Conditions(recorder, arguments, found.moving, plan)
-        return Traced(plan, found.computation(self.jaxpr), conditions, found.once, recorder.give_up)
+        return Traced(plan, found.computation(apart(self.jaxpr)), conditions, found.once, recorder.give_up)
 
 
 def _run(recorder: Recorder, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
