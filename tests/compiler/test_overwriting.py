@@ -178,3 +178,12 @@ def test_random_writes() -> None:
 @pytest.mark.slow
 def test_many_random_writes() -> None:
     check(range(15, 400))
+
+
+def test_exported_programs() -> None:
+    class Writes(fb.nn.Module):
+        def forward(self, x: Any) -> Any:
+            return written(x, WAYS["transposed"], None)
+
+    x = fb.arange(20.0).view(5, 4).sin()
+    fb.testing.assert_close(fb.export(Writes(), x)(x), Writes()(x))  # type: ignore[operator]

@@ -26,6 +26,7 @@ from ..core.tensor.tensor import Tensor, wrap
 from ..nn.modules.module import Module
 from ..runtime import files
 from .compiled import user_line
+from .overwriting import separately
 from .pure import jax_function
 
 _VERSION = 1
@@ -102,7 +103,8 @@ def export(
     shapes = {name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in params.items()}
     try:
         with native.portable():
-            program = jax.export.export(jax.jit(forward), platforms=tuple(platforms))(shapes, *specs)
+            whole = forward if dynamic_batch else separately(forward)
+            program = jax.export.export(jax.jit(whole), platforms=tuple(platforms))(shapes, *specs)
     except (*NEEDS_VALUES, jax.errors.InconclusiveDimensionOperation) as error:
         raise RuntimeError(
             f"{user_line(error)} needs a value (or a size) that is only known when the exported program runs: use "

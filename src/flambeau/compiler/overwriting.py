@@ -194,7 +194,7 @@ def _reads_elsewhere(values: _Values, update: int, array: int, where: _Part) -> 
 _IN_ORDER = frozenset(
     """abs add add_any and atan2 cbrt ceil clamp convert_element_type cos div eq erf erfc exp exp2 expm1 floor ge gt integer_pow
     is_finite le log log1p logistic lt max min mul ne neg not or pow reduce_precision rem round rsqrt select_n sign sin
-    sqrt square sub tan tanh xor""".split()
+    one_minus_square sqrt square sub tan tanh xor""".split()
 )
 
 
@@ -252,6 +252,18 @@ def apart(closed: Any) -> Any:
     info = closed.jaxpr.debug_info
     jaxpr = made.jaxpr.replace(constvars=[*given[:consts], *inner], invars=given[consts:], debug_info=info)
     return ClosedJaxpr(jaxpr, [*closed.consts, *made.consts])
+
+
+def separately(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of arrays that gives the same so, for `jax.jit`."""
+
+    def run(*args: Any) -> Any:
+        closed, shapes = jax.make_jaxpr(function, return_shape=True)(*args)
+        closed = apart(closed)
+        made = jax.core.eval_jaxpr(closed.jaxpr, closed.consts, *jax.tree_util.tree_leaves(args))
+        return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(shapes), made)
+
+    return run
 
 
 def _look_within(jaxpr: Any, changes: dict[int, Any]) -> None:

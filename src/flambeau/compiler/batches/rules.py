@@ -18,7 +18,7 @@ _ELEMENTWISE = (
     "igamma_grad_a igammac imag integer_pow is_finite le le_to lgamma log log1p logistic lt lt_to max min mul mulhi ne neg nextafter "
     "not optimization_barrier or polygamma population_count pow random_gamma_grad real reduce_precision regularized_incomplete_beta rem "
     "round rsqrt select_n shift_left shift_right_arithmetic shift_right_logical sign sin sinh sqrt square stop_gradient sub tan tanh "
-    "threefry2x32 xor zeta"
+    "one_minus_square threefry2x32 xor zeta"
 ).split()
 
 

@@ -29,7 +29,7 @@ EACH = frozenset(  # what gives for each element of its arguments one of the res
     """abs acos acosh add add_any and asin atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil clamp convert_element_type copy
     copy_p cos cosh digamma div eq erf erf_inv erfc exp exp2 expm1 floor ge gt integer_pow is_finite le lgamma log log1p logistic lt max min
     mul ne neg nextafter not optimization_barrier or pow rem round rsqrt select_n shift_left shift_right_arithmetic shift_right_logical sign sin
-    sinh sqrt square stop_gradient sub tan tanh xor""".split()
+    one_minus_square sinh sqrt square stop_gradient sub tan tanh xor""".split()
 )
 _CALLS = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "custom_jvp_call": "call_jaxpr"}
 _SPREAD = "broadcast_in_dim"
