@@ -27,7 +27,7 @@ Tag = enum.IntEnum(  # type: ignore[misc]
     module="flambeau",
 )
 Tag.__doc__ = "What else may be said of an operator."
-Tag.__repr__ = lambda self: f"<Tag.{self.name}: {int(self)}>"  # type: ignore[method-assign, attr-defined]
+Tag.__repr__ = lambda self: f"<Tag.{self.name}: {self.value}>"  # type: ignore[method-assign, attr-defined]
 Tag.__str__ = lambda self: f"Tag.{self.name}"  # type: ignore[method-assign, attr-defined]
 
 

@@ -16,10 +16,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
+import numpy as np
 from jax._src.array import ArrayImpl
 
 from ...native.moving import strided
 from ..array import geometry, programs
+from ..array.by_numpy import Refused
 from ..array.flattened import EACH, LEAST
 from ..array.geometry import Geometry
 from ..context.overrides import PASS
@@ -183,8 +185,24 @@ def _program(program: Program, ways: tuple[Way | None, ...]) -> Program:
             program.seeing[None] = most
         told = tuple(way and way.told() for way in ways)
         identity = UNKNOWN if program.identity is UNKNOWN else ("seeing", program.identity, told)
-        found = program.seeing[ways] = Program(_reading(program.function, ways), program.name, identity=identity)
+        kernels = _Kernels(program.by_numpy, ways) if getattr(program.by_numpy, "is_program", False) else None
+        function = _reading(program.function, ways)
+        found = program.seeing[ways] = Program(function, program.name, identity=identity, by_numpy=kernels)
     return found
+
+
+class _Kernels:
+    """How kernels compute the operator, with views that are read inside: a second use, of values, is theirs too."""
+
+    is_program = True
+
+    def __init__(self, form: Any, ways: tuple[Way | None, ...]):
+        self.form = _reading(form, ways)
+
+    def __call__(self, *given: Any) -> Any:
+        if any(isinstance(array, np.ndarray) for array in given):
+            raise Refused("views are read in a program")
+        return self.form(*given)
 
 
 def _reading(function: Any, ways: tuple[Way | None, ...]) -> Any:
