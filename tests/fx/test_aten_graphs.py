@@ -222,7 +222,7 @@ def f(x): y = x.clone(); y.add_(1); y[0] = 5; return y * 2, y.max(0);; f | torch
 def f(x): return x * x.sum().item();; f | torch.ones(3)
 def f(x): return -x if x.sum() > 0 else x;; f | torch.ones(3)
 def f(d, l, n): return {"s": d["a"] + l[0] * n, "t": [l[1]]};; f | {"a": torch.ones(2)}, [torch.ones(2), torch.zeros(2)], 3
-def f(x, t): return F.cross_entropy(F.relu(x), t);; f | torch.arange(12.0).reshape(3, 4), torch.tensor([0, 1, 2])
+def f(x, t): return F.cross_entropy(F.relu(x), t);; f | torch.arange(12.0).double().reshape(3, 4), torch.tensor([0, 1, 2])
 def f(x): a, b = x.split(2); return a.sum(0) + b.mean(0);; f | torch.ones(4, 2)
 def f(x, *a): return x, a[0] + 1;; f | torch.ones(2), torch.ones(1)
 def f(x, y=2): return x;; f | torch.ones(2)
