@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from ..core.dispatch.operator import namespaces
 from ..ops.making.creation import as_tensor
 from ..ops.making.ranges import arange
 from ..processes import groups
+from ..processes.rendezvous import has_launcher
 from ..processes.stores import HashStore
 
 __all__ = ["DeviceMesh", "init_device_mesh"]
@@ -43,7 +43,7 @@ class DeviceMesh:
         self.sides, self.root = self.mesh_dim_names or tuple(f"dim{i}" for i in range(self.mesh.ndim)), self
         self._flattened: dict[str, DeviceMesh] = {}
         if not groups.is_initialized():
-            if {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
+            if has_launcher():
                 groups.init_process_group()
             else:
                 groups.init_process_group("gloo", rank=0, world_size=1, store=HashStore())

@@ -13,7 +13,7 @@ from ..core.context.grad_mode import state as grad_state
 from ..runtime.settings import changes_setting
 from .exchange import Exchange
 from .link import Link
-from .rendezvous import Meeting, meet, register_rendezvous_handler
+from .rendezvous import Meeting, local_rank, meet, register_rendezvous_handler
 from .stores import PrefixStore, Store, default_pg_timeout
 
 
@@ -437,9 +437,10 @@ def get_global_rank(group: Any, group_rank: int) -> int:
 
 
 def get_node_local_rank(fallback_rank: int | None = None) -> int:
-    """The number on this machine, from LOCAL_RANK. RuntimeError if that is not set and there is no other."""
-    if "LOCAL_RANK" in os.environ:
-        return int(os.environ["LOCAL_RANK"])
+    """The number on this machine, from LOCAL_RANK, SLURM or MPI. RuntimeError if none says it and there is no other."""
+    found = local_rank()
+    if found is not None:
+        return found
     if fallback_rank is not None:
         return int(fallback_rank)
     raise RuntimeError(

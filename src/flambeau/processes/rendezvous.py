@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from . import clusters
 from .link import Link, free_address
 from .stores import FileStore, HashStore, LinkStore, Store
 
@@ -40,6 +41,24 @@ def _variable(name: str) -> str:
     return os.environ[name]
 
 
+def has_launcher() -> bool:
+    """Whether variables say who this process is: torchrun's, SLURM's or MPI's."""
+    return {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys() or _place() is not None
+
+
+def local_rank() -> int | None:
+    """This process's number on its machine, as its launcher says it."""
+    if "LOCAL_RANK" in os.environ:
+        return int(os.environ["LOCAL_RANK"])
+    place = _place()
+    return None if place is None else place.local_rank
+
+
+def _place() -> clusters.Place | None:
+    """What SLURM or MPI says. torchrun's variables come first: it may run within their jobs."""
+    return None if {"RANK", "WORLD_SIZE"} & os.environ.keys() else clusters.find()
+
+
 def meet(method: str | None, rank: int, world_size: int, store: Store | None, timeout: float) -> Meeting:
     """Find the other processes. ValueError for what is not said, RuntimeError if they do not come within the time."""
     if store is not None:
@@ -49,9 +68,7 @@ def meet(method: str | None, rank: int, world_size: int, store: Store | None, ti
     rank = asked.get("rank", rank) if rank == -1 else rank
     world_size = asked.get("world_size", world_size) if world_size == -1 else world_size
     if parts.scheme == "env":
-        rank = int(_variable("RANK")) if rank == -1 else rank
-        world_size = int(_variable("WORLD_SIZE")) if world_size == -1 else world_size
-        return _by_address(f"{_variable('MASTER_ADDR')}:{_variable('MASTER_PORT')}", rank, world_size, timeout)
+        return _by_variables(rank, world_size, timeout)
     if parts.scheme in _handlers:
         found, number, size = next(iter(_handlers[parts.scheme](method, rank=rank, world_size=world_size)))
         return _by_store(found, number, size, timeout)
@@ -64,6 +81,19 @@ def meet(method: str | None, rank: int, world_size: int, store: Store | None, ti
     if parts.scheme == "file":
         return _by_store(FileStore(parts.netloc + parts.path, world_size), rank, world_size, timeout)
     raise RuntimeError(f"No rendezvous handler for {parts.scheme}://")
+
+
+def _by_variables(rank: int, world_size: int, timeout: float) -> Meeting:
+    place = _place()
+    if place is None:
+        rank = int(_variable("RANK")) if rank == -1 else rank
+        world_size = int(_variable("WORLD_SIZE")) if world_size == -1 else world_size
+        host, port = _variable("MASTER_ADDR"), _variable("MASTER_PORT")
+    else:
+        rank = place.rank if rank == -1 else rank
+        world_size = place.world_size if world_size == -1 else world_size
+        host, port = place.address() if world_size > 1 else ("", "")
+    return _by_address(f"{host}:{port}", rank, world_size, timeout)
 
 
 def _by_address(address: str, rank: int, world_size: int, timeout: float) -> Meeting:
