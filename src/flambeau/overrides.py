@@ -6,6 +6,7 @@ import contextlib
 import functools
 import inspect
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -197,7 +198,7 @@ def _overridable() -> tuple[dict[Any, list[Any]], dict[Any, str]]:
 
 def get_overridable_functions() -> dict[Any, list[Any]]:
     """The functions that ask their arguments, by the namespace that they are in."""
-    return {home: list(listed) for home, listed in _overridable()[0].items()}
+    return defaultdict(list, {home: list(listed) for home, listed in _overridable()[0].items()})
 
 
 @functools.lru_cache(None)

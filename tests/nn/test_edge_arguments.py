@@ -13,6 +13,11 @@ REFUSED = [
     *(f"{F}{name}({X}, 'a')" for name in ("leaky_relu", "elu", "celu", "softplus", "softshrink", "hardshrink")),
     *(f"{F}{name}(torch.ones(2, 3, dtype=torch.int64), {dim})" for name in ("softmax", "log_softmax") for dim in (0, -1)),
     f"{F}softmax(torch.ones((), dtype=torch.int64), 0)",
+    *(
+        f"{F}interpolate(torch.ones(1, 2, 4, 4), 2, mode='lanczos', antialias={antialias}, align_corners=True)"
+        for antialias in (True, False)
+    ),
+    f"{F}embedding_bag(torch.tensor([[0, 1]]), torch.ones(3, 2), mode='mean', per_sample_weights=torch.ones(1, 2))",
 ]  # fmt: skip
 
 

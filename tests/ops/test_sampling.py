@@ -120,7 +120,7 @@ def test_images_of_bytes(mode: str) -> None:
     tolerance = 0 if "AVX" in torch.backends.cpu.get_cpu_capability() else 1
     for antialias, align in itertools.product((True, False), (False, True)):
         if mode == "lanczos" and (align or not antialias):
-            continue
+            continue  # refused in both: tests/nn/test_edge_arguments.py
         for channels, (start, size) in itertools.product((1, 3), SIZES[:2]):
             image = torch.randint(0, 256, (1, channels, *start), dtype=torch.uint8)
             settings = {"size": size, "mode": mode, "align_corners": align, "antialias": antialias}

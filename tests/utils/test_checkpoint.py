@@ -430,6 +430,17 @@ def test_refusals(name: str) -> None:
     agree(told, words=40)
 
 
+def test_another_shape_that_is_not_checked() -> None:
+    """The gradient can't be computed from it, in words of ours: PyTorch tells what its kernel of the derivative met."""
+    for library in (fb, torch):
+        with pytest.raises(RuntimeError) as caught:
+            changing(library, library.sin, lambda a: a.repeat(2).sin(), determinism_check="none")
+    for shape in ((2, 2), (1,)):  # PyTorch's kernel broadcasts these, and gives numbers
+        with pytest.raises(RuntimeError, match=r"sin: a gradient of shape \[2\] .* checkpoint") as caught:
+            changing(fb, fb.sin, lambda a, s=shape: a.sum().expand(s).sin(), determinism_check="none")
+    assert type(caught.value) is RuntimeError
+
+
 @pytest.mark.parametrize("given", [{}, {"use_reentrant": True}, {"use_reentrant": False}])
 @pytest.mark.parametrize("needs_grad", [True, False])
 def test_warnings(given: dict[str, bool], needs_grad: bool) -> None:

@@ -169,6 +169,12 @@ class Program:
                 return [made[i] for i in given]
 
             made, pull = jax.vjp(outputs, *(saved[i] for i in wanted))
+            for c, m in zip(cotangents, made, strict=True):
+                if c.shape != m.shape:  # what was saved was computed again, unchecked, or put there by a hook
+                    raise RuntimeError(
+                        f"{self.name}: a gradient of shape {list(c.shape)} has come for a result that has the shape "
+                        f"{list(m.shape)} by what was saved of its arguments: has checkpoint's second run computed others?"
+                    )
             # JAX's cotangents of complex values are the conjugates of PyTorch's
             pulled = pull([_conj(c.astype(m.dtype)) for c, m in zip(cotangents, made, strict=True)])
             return tuple(_conj(g) for g in pulled)

@@ -258,7 +258,7 @@ def _check_bag_shapes(input: Any, weight: Any, offsets: Any, per_sample_weights:
         if mode != "sum":
             raise NotImplementedError(
                 "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported for "
-                f"mode='sum' (got mode='{mode}')."
+                f"mode='sum' (got mode='{mode}'). Please open a feature request on GitHub."
             )
         wanted = input.shape
         if per_sample_weights.shape != wanted:

@@ -266,6 +266,8 @@ def _check_mode(mode: str, n: int, align_corners: bool | None, antialias: bool) 
         )
     if antialias and (mode not in _ANTIALIASED or n != 2):
         raise ValueError(message("antialias_modes"))
+    if mode == "lanczos" and n == 2 and align_corners:
+        raise ValueError("Lanczos mode does not support align_corners=True")
     if antialias or (n in (1, 2, 3) and (mode in ("nearest", "nearest-exact", "area") or (mode, n) in _SMOOTH)):
         return
     if mode == "lanczos" and n == 2:
