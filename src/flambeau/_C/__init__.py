@@ -63,8 +63,8 @@ def __getattr__(name: str) -> _Any:
     if name == "_GLIBCXX_USE_CXX11_ABI":  # of the kernels here
         return True
     if name in _OTHER_NAMES:
-        home, there = _OTHER_NAMES[name]
-        return getattr(_importlib.import_module(home, __package__.rpartition(".")[0]), there)
+        place, there = _OTHER_NAMES[name]
+        return getattr(_importlib.import_module(place, __package__.rpartition(".")[0]), there)
     state = _importlib.import_module(f"{__package__}._state")
     if name.startswith("_") and not name.startswith("__") and hasattr(state, name):
         return getattr(state, name)
