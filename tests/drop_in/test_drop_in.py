@@ -176,7 +176,6 @@ def test_modules_are_torchs_to_tools_that_ask():
             "torch.optim.lr_scheduler": "StepLR LRScheduler OneCycleLR",
             "torch.distributions.transforms": "ExpTransform Transform",
             "torch.autograd.function": "Function",
-            "torch.autograd.grad_mode": "no_grad enable_grad set_grad_enabled inference_mode",
         }.items():
             home = importlib.import_module(module)
             assert {getattr(home, name).__module__ for name in names.split()} == {module}

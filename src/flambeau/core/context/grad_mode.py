@@ -167,13 +167,8 @@ class _PlainMode(_GradMode):
         return mode if function is None else mode(function)  # `@no_grad` without parentheses
 
 
-_PUBLIC = "flambeau.autograd.grad_mode"  # where PyTorch has them
-
-
 class no_grad(_PlainMode):
     """Nothing inside is recorded: results do not require grad."""
-
-    __module__ = _PUBLIC
 
     _mode = False
 
@@ -181,15 +176,11 @@ class no_grad(_PlainMode):
 class enable_grad(_PlainMode):
     """Recording is on inside, also within `no_grad`."""
 
-    __module__ = _PUBLIC
-
     _mode = True
 
 
 class set_grad_enabled(_GradMode):
     """Sets recording on or off, at once and until the `with` block (if it is used as one) ends."""
-
-    __module__ = _PUBLIC
 
     def __init__(self, mode: bool):
         if type(mode) is not bool:
@@ -218,8 +209,6 @@ class set_grad_enabled(_GradMode):
 
 class inference_mode(_GradMode):
     """As `no_grad`; values made inside are ordinary tensors afterwards (a difference from PyTorch, see the docs)."""
-
-    __module__ = _PUBLIC
 
     @overload
     def __new__(cls, mode: bool = True) -> Self: ...
