@@ -113,7 +113,68 @@ def page() -> str:
         f"Of {total:,} names {total - lacking:,} are there ({100 * (total - lacking) / total:.1f}%).\n\n"
         "| where | how many | which | why |\n|---|---|---|---|\n"
     )
-    return head + "\n".join(lines) + "\n"
+    return head + "\n".join([*lines, "", *modules()]) + "\n"
+
+
+MODULES = {  # why modules are not here, by the beginning of their names; the longest that fits
+    "": NOT_YET,
+    "torch.accelerator": "the names are in the package itself",
+    "torch.ao.ns": "tools for quantized networks; quantized tensors are not here",
+    "torch.ao.pruning": "sparsifiers for quantized networks; torch.nn.utils.prune is here",
+    "torch.ao.quantization": "quantized tensors are not here; what computes with floats is",
+    "torch.backends": "libraries and processors that XLA does not use; switches of others are in torch.backends",
+    "torch.contrib": "a script of PyTorch's own",
+    "torch.cuda.gds": "XLA reads no files into a GPU's memory",
+    "torch.distributed.elastic": "torchrun's own parts; flambeau launch starts and ends processes",
+    "torch.distributed.flight_recorder": "reads what NCCL's recorder wrote; XLA has none",
+    "torch.distributed.nn.jit": "TorchScript's compiler is not here",
+    "torch.distributed.optim": "optimizers for rpc and TorchScript; rpc is refused",
+    "torch.distributed.rpc": "rpc is refused",
+    "torch.fx.experimental": "tools on symbolic sizes and types; sizes are numbers here",
+    "torch.jit": "TorchScript's own language and its compiler are not here: torch.jit runs Python",
+    "torch.masked.maskedtensor": "the names are in torch.masked",
+    "torch.mps": "there is no such device under XLA's plugins here",
+    "torch.mtia": "there is no such device under XLA's plugins here",
+    "torch.nativert": "a run-time in libtorch for exported programs",
+    "torch.nn.cpp": "wraps modules of libtorch, which is not here",
+    "torch.onnx.symbolic_opset": "translate graphs of TorchScript, which is not here",
+    "torch.quantization": "quantized tensors are not here",
+    "torch.utils.backcompat": "a switch of PyTorch 0.2",
+    "torch.utils.benchmark": "examples and parts for extensions; the names are in torch.utils.benchmark",
+    "torch.utils.bundled_inputs": "for mobile programs of TorchScript",
+    "torch.utils.cpp_backtrace": "there is no libtorch",
+    "torch.utils.hipify": "translates sources of extensions, which are compiled against libtorch",
+    "torch.utils.jit": "reads TorchScript's logs",
+    "torch.utils.mkldnn": "oneDNN's own layout of memory; XLA chooses its own",
+    "torch.utils.model_dump": "shows files of TorchScript; flambeau inspect shows checkpoints",
+    "torch.xpu": "there is no such device under XLA's plugins here",
+}
+
+
+def files() -> list[str]:
+    """Every module of PyTorch's with a public path, by its file: none is imported for it."""
+    root = Path(torch.__file__).parent
+    places = (path.relative_to(root.parent).with_suffix("") for path in root.rglob("*.py"))
+    names = {".".join(place.parts).removesuffix(".__init__") for place in places}
+    public_path = (name for name in names if not any(part.startswith("_") for part in name.split(".")))
+    return sorted(name for name in public_path if set(name.split(".")).isdisjoint({"bin", "include", "lib", "test"}))
+
+
+def modules() -> list[str]:
+    """The lines on modules that can't be imported here."""
+    names = files()
+    missing = [name for name in names if namespace(name, flambeau, "flambeau") is None]
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for name in missing:
+        longest = max((start for start in MODULES if name.startswith(start)), key=len)
+        package = longest if longest else ".".join(name.split(".")[:2])
+        grouped.setdefault((package, MODULES[longest]), []).append(name)
+    lines = [f"Of its {len(names)} modules with a public path {len(names) - len(missing)} can be imported here.", ""]
+    lines += ["| modules | how many | which | why |", "|---|---|---|---|"]
+    for (package, why), group in sorted(grouped.items()):
+        shown = ", ".join(f"`{name.removeprefix(package).lstrip('.') or name}`" for name in group)
+        lines.append(f"| `{package}` | {len(group)} | {shown} | {why} |")
+    return lines
 
 
 def main() -> int:

@@ -224,7 +224,7 @@ def _dress(finished: ModuleType | None = None) -> None:
         if home not in _dressed and not _is_inside(home):
             _dress_module(home, module)
         for name, value in list(vars(module).items()):
-            if isinstance(value, type) and value not in _renamed and value.__name__ == name:
+            if isinstance(value, type) and value.__name__ == name:
                 _rename_class(value, home)
 
 

@@ -117,3 +117,14 @@ def test_a_real_torch_is_left_alone(packages: Path) -> None:
 def test_here_the_real_torch_is_met() -> None:
     with pytest.raises(shim.Refused, match=r"the real torch \(2\.13\.0"):
         shim.install(("torch",))
+
+
+def test_a_checker_finds_what_a_module_with_a_computed_list_imports() -> None:
+    import ast
+
+    source = "from a import b as b, _c\nfrom d import e\ndef f(): ...\n"
+    assert shim._forwarded("m", ast.parse(source + '__all__ = ["b"]')) == ["from m import *", "from m import f as f"]
+    assert shim._forwarded("m", ast.parse(source + '__all__ = "b e".split()')) == [
+        "from m import *",
+        *(f"from m import {name} as {name}" for name in "bef"),
+    ]

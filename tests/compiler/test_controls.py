@@ -460,3 +460,6 @@ def test_names_of_dynamo_that_say_what_to_do_instead() -> None:
         fb._dynamo.disallow_in_graph(fb.sub)
     with pytest.raises(NotImplementedError, match=r"torch\.export\.export"):
         fb._dynamo.export(double)
+    with pytest.raises(NotImplementedError, match="XLA compiles"):
+        fb._dynamo.lookup_backend("inductor")
+    assert fb._dynamo.external_utils.wrap_inline(double) is double

@@ -165,13 +165,20 @@ def test_modules_are_torchs_to_tools_that_ask():
         """
         import flambeau.drop_in
         flambeau.drop_in.install()
-        import inspect, sys, typing
+        import importlib, inspect, sys, typing
         import torch
         from torch import nn
 
         assert torch.__name__ == "torch" and nn.functional.__name__ == "torch.nn.functional"
         assert torch.utils.checkpoint is sys.modules["torch.utils.checkpoint"]
         assert torch.utils.hooks.RemovableHandle.__module__ == "torch.utils.hooks"
+        for module, names in {
+            "torch.optim.lr_scheduler": "StepLR LRScheduler OneCycleLR",
+            "torch.distributions.transforms": "ExpTransform Transform",
+            "torch.autograd.function": "Function",
+        }.items():
+            home = importlib.import_module(module)
+            assert {getattr(home, name).__module__ for name in names.split()} == {module}
         for kind in (nn.Module, nn.Linear, nn.Parameter, torch.Tensor, torch.optim.Optimizer, torch.optim.Adam):
             typing.get_type_hints(kind)
         assert "class Linear(" in inspect.getsource(nn.Linear)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import enum
+import gc
 import gzip
 import itertools
 import json
+import mmap
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -300,3 +303,36 @@ def test_settings_of_pytorchs_own_recorder_are_told() -> None:
         fb.profiler.profile(experimental_config=_ExperimentalConfig(["x"], trace_only=True))
     with pytest.raises(TypeError, match="incompatible constructor arguments"):
         _ExperimentalConfig(unknown=1)
+
+
+def test_memory_of_this_process() -> None:
+    memory = fb.profiler.memory_allocated
+    before = memory()
+    held = fb.ones(1000, 250) * 2  # a million bytes
+    shared = held[:]
+    assert 1_000_000 <= memory() - before < 1_001_000
+    assert shared.sum().item() == 500_000
+    assert memory() - before < 1_001_000
+    stats = fb.profiler.memory_stats()
+    assert list(stats) == sorted(stats)
+    assert stats["allocation.all.current"] > 0
+    del held, shared
+    gc.collect()
+    assert memory() - before < 1_000
+    assert "allocated_bytes.all.current" in fb.profiler.memory_summary()
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux")
+def test_the_peak_of_memory_begins_anew() -> None:
+    fb.profiler.reset_peak_memory_stats()
+    before = fb.profiler.max_memory_resident()
+    whole = mmap.mmap(-1, 160_000_000)
+    whole.write(b"1" * 160_000_000)
+    high = fb.profiler.max_memory_resident()
+    assert high - before > 150_000_000
+    whole.close()
+    assert fb.profiler.max_memory_resident() > high - 5_000_000  # the kernel counts in batches
+    fb.profiler.reset_peak_memory_stats()
+    stats = fb.profiler.memory_stats()
+    assert high - stats["resident_bytes.all.peak"] > 150_000_000
+    assert abs(stats["resident_bytes.all.peak"] - stats["resident_bytes.all.current"]) < 20_000_000

@@ -183,3 +183,72 @@ def test_switches_can_be_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not backends.flags_frozen()
         backends.cudnn.benchmark = False
     assert backends.flags_frozen()
+
+
+PRECISIONS = """
+lib.backends.fp32_precision = {0!r}
+lib.backends.cuda.matmul.fp32_precision = {1!r}
+lib.backends.mkldnn.matmul.fp32_precision = {0!r}
+lib.backends.cudnn.fp32_precision = {1!r}
+lib.backends.cudnn.conv.fp32_precision = {2!r}
+lib.backends.cuda.matmul.fp32_precision = "bf16"
+lib.backends.cudnn.rnn.fp32_precision = "bf16"
+lib.backends.mkldnn.conv.fp32_precision = "bf16"
+lib.backends.fp32_precision = "half"
+lib.backends.cudnn.fp32_precision = "none"
+lib.backends.fp32_precision = "none"
+lib.backends.cudnn.conv.fp32_precision = "none"
+lib.backends.mkldnn.fp32_precision = {0!r}
+lib.backends.mkldnn.fp32_precision = {2!r}
+lib.backends.mkldnn.fp32_precision = "none"
+lib.backends.cudnn.conv.more
+lib.backends.cuda.matmul.more
+"""
+PLACES = ("", ".cuda.matmul", ".cudnn", ".cudnn.conv", ".cudnn.rnn", ".mkldnn", ".mkldnn.matmul", ".mkldnn.conv")
+
+
+def _precisions(lib: Any, told: tuple[str, str, str]) -> list[Any]:
+    seen: list[Any] = []
+    for place in PLACES:
+        exec(f"lib.backends{place}.fp32_precision = 'none'", {"lib": lib})
+    for line in PRECISIONS.format(*told).strip().splitlines():
+        try:
+            exec(line, {"lib": lib})
+        except Exception as error:
+            seen.append((type(error).__name__, str(error)))
+        seen.append([eval(f"lib.backends{place}.fp32_precision", {"lib": lib}) for place in PLACES])
+    return seen
+
+
+@pytest.mark.parametrize("told", [("tf32", "ieee", "tf32"), ("ieee", "none", "ieee"), ("none", "tf32", "none")])
+def test_precisions_of_float32(told: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch's switches hold for the process: they are put back."""
+    import flambeau.backends._frozen as frozen
+    import flambeau.backends._precision as precision
+
+    monkeypatch.setattr(frozen, "_frozen", False)
+    monkeypatch.setattr(precision, "_told", {})
+    try:
+        assert _precisions(fb, told) == _precisions(torch, told)
+    finally:
+        for place in PLACES:
+            at_first = "tf32" if place in (".cudnn.conv", ".cudnn.rnn") else "none"
+            exec(f"lib.backends{place}.fp32_precision = {at_first!r}", {"lib": torch})
+
+
+def test_the_older_switches_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    import flambeau.backends._frozen as frozen
+    import flambeau.backends._precision as precision
+
+    monkeypatch.setattr(frozen, "_frozen", False)
+    monkeypatch.setattr(precision, "_told", {})
+    backends = fb.backends
+    assert (backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32) == (False, True)
+    backends.cuda.matmul.allow_tf32 = True
+    assert backends.cuda.matmul.fp32_precision == "tf32"
+    backends.cudnn.allow_tf32 = False
+    assert backends.cudnn.conv.fp32_precision == backends.cudnn.rnn.fp32_precision == "ieee"
+    with backends.flags(fp32_precision="bf16"), backends.mkldnn.flags(enabled=False, deterministic=True):
+        assert backends.mkldnn.conv.fp32_precision == "bf16"
+        assert (backends.mkldnn.enabled, backends.mkldnn.deterministic) == (False, True)
+    assert (backends.fp32_precision, backends.mkldnn.enabled, backends.mkldnn.deterministic) == ("none", True, False)

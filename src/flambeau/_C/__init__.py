@@ -20,6 +20,10 @@ from ..overrides import _is_torch_function_mode_enabled
 
 _TensorBase = TensorBase
 _PARTS = ("_fft", "_functorch", "_linalg", "_nn", "_profiler", "_special")
+_ROOT = """Event Generator Size Stream autocast_decrement_nesting autocast_increment_nesting clear_autocast_cache default_generator device
+dtype finfo get_autocast_cpu_dtype get_autocast_dtype get_autocast_gpu_dtype get_default_dtype get_num_interop_threads get_num_threads iinfo
+is_autocast_cache_enabled is_autocast_cpu_enabled is_autocast_enabled is_grad_enabled is_inference_mode_enabled layout memory_format
+set_autocast_cache_enabled set_autocast_dtype set_autocast_enabled set_flush_denormal set_num_interop_threads set_num_threads""".split()
 _HOMES = {
     **dict.fromkeys(_TYPES, "core.dispatch.types"),
     "unify_type_list": "core.dispatch.type_inference",
@@ -29,6 +33,22 @@ _HOMES = {
         ("PyTorchFileReader", "PyTorchFileWriter", "StorageBase", "FatalError", "AcceleratorError", "JITException"), ""
     ),
     **dict.fromkeys(("has_lapack", "has_mkl", "has_openmp", "has_spectral"), ""),
+    **dict.fromkeys(_ROOT, ""),
+    "FileCheck": "testing",
+    "is_anomaly_enabled": "autograd.anomaly_mode",
+}
+_OTHER_NAMES = {  # what has another name at its home
+    "_SDPBackend": (".nn.attention", "SDPBackend"),
+    "_from_dlpack": (".utils.dlpack", "from_dlpack"),
+    "_get_deterministic_algorithms": (".", "are_deterministic_algorithms_enabled"),
+    "_get_deterministic_algorithms_warn_only": (".", "is_deterministic_algorithms_warn_only_enabled"),
+    "_get_flash_sdp_enabled": (".backends.cuda", "flash_sdp_enabled"),
+    "_get_math_sdp_enabled": (".backends.cuda", "math_sdp_enabled"),
+    "_get_mem_efficient_sdp_enabled": (".backends.cuda", "mem_efficient_sdp_enabled"),
+    "_get_warnAlways": (".", "is_warn_always_enabled"),
+    "_is_autocast_available": (".amp", "is_autocast_available"),
+    "_set_default_dtype": (".", "set_default_dtype"),
+    "_to_dlpack": (".utils.dlpack", "to_dlpack"),
 }
 
 
@@ -40,6 +60,11 @@ def __getattr__(name: str) -> _Any:
     if name in _HOMES:
         home = _importlib.import_module(f"{__package__.rpartition('.')[0]}.{_HOMES[name]}".rstrip("."))
         return getattr(home, name)
+    if name == "_GLIBCXX_USE_CXX11_ABI":  # of the kernels here
+        return True
+    if name in _OTHER_NAMES:
+        place, there = _OTHER_NAMES[name]
+        return getattr(_importlib.import_module(place, __package__.rpartition(".")[0]), there)
     state = _importlib.import_module(f"{__package__}._state")
     if name.startswith("_") and not name.startswith("__") and hasattr(state, name):
         return getattr(state, name)

@@ -65,6 +65,46 @@ def _get_cudnn_enabled() -> bool:
     return bool(cudnn.enabled)
 
 
+def _switch_of(backend: str, name: str) -> Any:
+    def read() -> bool:
+        from .. import backends
+
+        return bool(getattr(getattr(backends, backend), name))
+
+    read.__doc__ = f"What `torch.backends.{backend}.{name}` was set to."
+    return read
+
+
+_get_cudnn_benchmark = _switch_of("cudnn", "benchmark")
+_get_cudnn_deterministic = _switch_of("cudnn", "deterministic")
+_get_cudnn_allow_tf32 = _switch_of("cudnn", "allow_tf32")
+_get_mkldnn_enabled = _switch_of("mkldnn", "enabled")
+
+
+def _get_cublas_allow_tf32() -> bool:
+    """What `torch.backends.cuda.matmul.allow_tf32` was set to."""
+    from ..backends.cuda import matmul
+
+    return bool(matmul.allow_tf32)
+
+
+def _set_grad_enabled(enabled: bool) -> None:
+    """Whether this thread records from now on."""
+    from ..autograd.grad_mode import set_grad_enabled
+
+    set_grad_enabled(enabled)
+
+
+def _len_torch_dispatch_stack() -> int:
+    """How many `TorchDispatchMode`s are on in this thread."""
+    return len(state.dispatch_modes)
+
+
+def _len_torch_function_stack() -> int:
+    """How many `TorchFunctionMode`s are on in this thread."""
+    return len(state.modes)
+
+
 def _is_alias_of(input: Tensor, other: Tensor) -> bool:
     """Whether two tensors look into one memory."""
     return input._storage is other._storage

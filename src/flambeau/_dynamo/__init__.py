@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..compiler import allow_in_graph, assume_constant_result, compile, disable, explain, is_compiling, reset
-from ..compiler.backends import register_backend
+from ..compiler import (
+    allow_in_graph,
+    assume_constant_result,
+    compile,
+    disable,
+    explain,
+    is_compiling,
+    reset,
+    set_stance,
+    substitute_in_graph,
+)
+from ..compiler.backends import lookup_backend, register_backend
 from ..compiler.batches import mark
 from ..compiler.controls import graph_break, list_backends
-from . import config, eval_frame, exc, utils
-from .eval_frame import OptimizedModule
+from . import config, eval_frame, exc, external_utils, utils
+from .eval_frame import OptimizedModule, is_dynamo_supported
 
 __all__ = [
     "OptimizedModule",
@@ -23,9 +33,12 @@ __all__ = [
     "exc",
     "explain",
     "export",
+    "external_utils",
     "graph_break",
     "is_compiling",
+    "is_dynamo_supported",
     "list_backends",
+    "lookup_backend",
     "mark_dynamic",
     "mark_static",
     "mark_static_address",
@@ -34,7 +47,10 @@ __all__ = [
     "register_backend",
     "reset",
     "reset_code_caches",
+    "reset_frame_count",
     "run",
+    "set_stance",
+    "substitute_in_graph",
     "utils",
 ]
 
@@ -86,6 +102,10 @@ def disallow_in_graph(fn: Any) -> Any:
         f"torch._dynamo.disallow_in_graph({name}): torch's own functions can't be taken out of programs. Call it within a "
         "function of your own that torch.compiler.disable marks, or put torch._dynamo.graph_break() before it"
     )
+
+
+def reset_frame_count() -> None:
+    """Nothing: functions, not frames, are compiled, and nobody counts them."""
 
 
 def export(f: Any, *extra_args: Any, **extra_kwargs: Any) -> Any:

@@ -1,5 +1,7 @@
 """Switches of torch's backends, for scripts that set them. XLA decides for itself; none of them changes a result."""
 
+from contextlib import AbstractContextManager as _AbstractContextManager
+
 from . import (
     cpu,
     cuda,
@@ -19,14 +21,17 @@ from . import (
 from ._frozen import allow_mutation as __allow_nonbracketed_mutation
 from ._frozen import disable_global_flags, flags_frozen
 from ._frozen import freezable as _freezable
-
-fp32_precision = "none"  # what products of float32 may be computed in: always float32 here
+from ._frozen import within as _within
+from ._precision import Cudnn as _Cudnn
+from ._precision import Generic as _Generic
+from ._precision import Mkldnn as _Mkldnn
 
 __all__ = [
     "cpu",
     "cuda",
     "cudnn",
     "cusparselt",
+    "flags",
     "kleidiai",
     "mha",
     "mkl",
@@ -39,4 +44,9 @@ __all__ = [
     "quantized",
 ]
 
-_freezable(__name__, cudnn.__name__, mkldnn.__name__)
+_freezable({__name__: _Generic, cudnn.__name__: _Cudnn, mkldnn.__name__: _Mkldnn})
+
+
+def flags(fp32_precision: str = "none") -> _AbstractContextManager[None]:
+    """Another precision of float32's products inside the `with` block. It is remembered, and changes no result."""
+    return _within(__name__, fp32_precision=fp32_precision)

@@ -45,7 +45,21 @@ class Switches(ModuleType):
         super().__setattr__(name, value)
 
 
-def freezable(*names: str) -> None:
+def freezable(kinds: dict[str, type[Switches]]) -> None:
     """Let these modules refuse assignments."""
-    for name in names:
-        sys.modules[name].__class__ = Switches
+    for name, kind in kinds.items():
+        sys.modules[name].__class__ = kind
+
+
+@contextmanager
+def within(name: str, **switches: Any) -> Iterator[None]:
+    """Other values of a module's switches inside the `with` block, frozen or not; what it has no switch for is left out."""
+    module = sys.modules[name]
+    before = {key: getattr(module, key) for key in switches if hasattr(module, key)}
+    try:
+        for key in before:
+            ModuleType.__setattr__(module, key, switches[key])
+        yield
+    finally:
+        for key, value in before.items():
+            ModuleType.__setattr__(module, key, value)

@@ -6,7 +6,6 @@ import contextlib
 import enum
 import warnings
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 from typing import Any
 
 from ..core.array.devices import jax_devices as jax_devices
@@ -16,15 +15,23 @@ from ..cuda._devices import required as required
 from ..nn.attention import SDPBackend as SDPBackend
 from ..nn.attention import enabled as kernels
 from ..nn.attention import sdpa_kernel as sdpa_kernel
+from ._precision import both as _both
+from ._precision import switch as _switch_of
 
 
-class cuBLASModule(SimpleNamespace):
+class cuBLASModule:
     """Switches of products in less precision. They are remembered; XLA's own are `jax_default_matmul_precision` and XLA_FLAGS."""
 
+    allow_tf32 = _both("cuda", "matmul")
+    fp32_precision = _switch_of("cuda", "matmul")
+
     def __init__(self) -> None:
-        super().__init__(
-            allow_tf32=False, allow_fp16_reduced_precision_reduction=True, allow_bf16_reduced_precision_reduction=True
-        )
+        self.allow_fp16_accumulation = False
+        self.allow_fp16_reduced_precision_reduction = True
+        self.allow_bf16_reduced_precision_reduction = True
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"Unknown attribute {name}")
 
 
 matmul: cuBLASModule = cuBLASModule()

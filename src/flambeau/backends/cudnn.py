@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 from ..core.dispatch.help import explain_namespace as _explain_namespace
+from ._frozen import within as _within
+from ._precision import operator as _operator
 
 enabled = True
 benchmark = False
 benchmark_limit = 10
 deterministic = False
-allow_tf32 = True
+conv: Any = _operator("cuda", "conv")
+rnn: Any = _operator("cuda", "rnn")
 
 
 def is_available() -> bool:
@@ -25,15 +27,9 @@ def version() -> int | None:
     return None
 
 
-@contextmanager
-def flags(**switches: Any) -> Iterator[None]:
+def flags(**switches: Any) -> AbstractContextManager[None]:
     """Other values of the switches inside the `with` block."""
-    before = {name: globals()[name] for name in switches if name in globals()}
-    globals().update({name: switches[name] for name in before})
-    try:
-        yield
-    finally:
-        globals().update(before)
+    return _within(__name__, **switches)
 
 
 _explain_namespace(globals(), "torch.backends.cudnn")

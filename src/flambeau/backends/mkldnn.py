@@ -1,8 +1,12 @@
 """The switch of torch's oneDNN operators; flambeau's own oneDNN kernels do not look at it."""
 
+from contextlib import AbstractContextManager
 from operator import index as _index
+from typing import Any
 
 from ..core.dispatch.help import explain_namespace as _explain_namespace
+from ._frozen import within as _within
+from ._precision import operator as _operator
 from ._verbose import Verbose as _Verbose
 
 VERBOSE_OFF = 0
@@ -10,6 +14,16 @@ VERBOSE_ON = 1
 VERBOSE_ON_CREATION = 2
 
 enabled = True
+deterministic = False
+allow_tf32: bool | None = None
+matmul: Any = _operator("mkldnn", "matmul")
+conv: Any = _operator("mkldnn", "conv")
+rnn: Any = _operator("mkldnn", "rnn")
+
+
+def flags(**switches: Any) -> AbstractContextManager[None]:
+    """Other values of the switches inside the `with` block."""
+    return _within(__name__, **switches)
 
 
 def is_available() -> bool:

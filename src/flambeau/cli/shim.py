@@ -188,14 +188,25 @@ def _typed(name: str) -> dict[str, str]:
 
 
 def _forwarded(module: str, source: ast.Module) -> list[str]:
-    """The lines of a module that has what another module defines, also what `*` leaves out."""
+    """The lines of a module that has what another module defines, also what `*` leaves out.
+
+    A checker reads no `__all__` that is computed, and takes it for empty: then what is imported is named, too.
+    """
     names: set[str] = set()
+    imported: set[str] = set()
+    computed = False
     for statement in source.body:
         if isinstance(statement, ast.FunctionDef | ast.ClassDef):
             names.add(statement.name)
         elif isinstance(statement, ast.Assign | ast.AnnAssign):
             targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-            names.update(target.id for target in targets if isinstance(target, ast.Name))
+            found = {target.id for target in targets if isinstance(target, ast.Name)}
+            names.update(found)
+            computed |= "__all__" in found and not isinstance(statement.value, ast.List | ast.Tuple)
+        elif isinstance(statement, ast.ImportFrom) and statement.module != "__future__":
+            imported.update(alias.asname or alias.name for alias in statement.names)
+    if computed:
+        names.update(name for name in imported if not name.startswith("_"))
     left_out = names - {"__all__"} if "__all__" in names else {name for name in names if name.startswith("_")}
     return [f"from {module} import *", *(f"from {module} import {name} as {name}" for name in sorted(left_out))]
 

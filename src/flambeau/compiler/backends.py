@@ -39,12 +39,28 @@ def registered(exclude_tags: Sequence[str] | None) -> list[str]:
     return sorted(name for name, f in _registered.items() if not left_out.intersection(f._tags))  # type: ignore[attr-defined]
 
 
+def _known(name: str) -> None:
+    if name not in _NAMES and name not in _registered:
+        raise InvalidBackend(f"Invalid backend: {name!r}, see `torch._dynamo.list_backends()` for available backends.")
+
+
+def lookup_backend(compiler_fn: Any) -> Any:
+    """The function that was registered under a name; of PyTorch's own names there is none here (NotImplementedError)."""
+    if not isinstance(compiler_fn, str):
+        return compiler_fn
+    _known(compiler_fn)
+    if compiler_fn not in _registered:
+        raise NotImplementedError(
+            f"torch._dynamo.lookup_backend({compiler_fn!r}): XLA compiles, and there is no function of a graph that does it. "
+            "torch.compile takes the name as it is"
+        )
+    return _registered[compiler_fn]
+
+
 def check_backend(backend: Any) -> None:
     """InvalidBackend for a name that is none; a warning for a function of the user's, which is not asked."""
-    if isinstance(backend, str) and backend not in _NAMES and backend not in _registered:
-        raise InvalidBackend(
-            f"Invalid backend: {backend!r}, see `torch._dynamo.list_backends()` for available backends."
-        )
+    if isinstance(backend, str):
+        _known(backend)
     own = _registered.get(backend) if isinstance(backend, str) else backend
     if callable(own):
         name = getattr(own, "__name__", type(own).__name__)

@@ -216,6 +216,7 @@ class Function:
     With `setup_context(ctx, inputs, output)`, forward takes no ctx. Use it with `apply`.
     """
 
+    __module__ = "flambeau.autograd.function"  # its public home, which the drop-in renames
     generate_vmap_rule = False
     _backward_cls: type[BackwardCFunction]
 

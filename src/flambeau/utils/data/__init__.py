@@ -49,13 +49,17 @@ from flambeau.utils.data.sampler import SequentialSampler as SequentialSampler
 from flambeau.utils.data.sampler import SubsetRandomSampler as SubsetRandomSampler
 from flambeau.utils.data.sampler import WeightedRandomSampler as WeightedRandomSampler
 
-__all__ = (
-    """BatchSampler ChainDataset ConcatDataset DFIterDataPipe DataChunk DataLoader Dataset DistributedSampler IterDataPipe
-    IterableDataset MapDataPipe RandomSampler Sampler SequentialSampler StackDataset Subset SubsetRandomSampler
-    TensorDataset WeightedRandomSampler _DatasetKind argument_validation default_collate default_convert functional_datapipe
-    get_worker_info guaranteed_datapipes_determinism non_deterministic random_split runtime_validation
-    runtime_validation_disabled"""
-).split()
+# A literal list, since type checkers read no other.
+# fmt: off
+__all__ = [
+    "BatchSampler", "ChainDataset", "ConcatDataset", "DFIterDataPipe", "DataChunk",
+    "DataLoader", "Dataset", "DistributedSampler", "IterDataPipe", "IterableDataset",
+    "MapDataPipe", "RandomSampler", "Sampler", "SequentialSampler", "StackDataset",
+    "Subset", "SubsetRandomSampler", "TensorDataset", "WeightedRandomSampler", "_DatasetKind",
+    "argument_validation", "default_collate", "default_convert", "functional_datapipe", "get_worker_info",
+    "guaranteed_datapipes_determinism", "non_deterministic", "random_split", "runtime_validation", "runtime_validation_disabled",
+]
+# fmt: on
 
 _explain_classes(
     [
