@@ -23,6 +23,7 @@ from flambeau import nn
 from flambeau.core.context import warned
 from flambeau.distributed import launch
 from flambeau.parallel import in_process
+from flambeau.processes.patterns import ALL_REDUCE
 
 HERE = Path(__file__).parent
 
@@ -66,6 +67,17 @@ def test_a_number_of_no_dimensions() -> None:
         return x.item()
 
     assert in_process(joined(work), devices=2) == [1.5, 1.5]
+
+
+def test_reductions_of_numbers_are_arrays() -> None:
+    """NumPy's are scalars, which can't be put on one of several devices of a CPU."""
+
+    def work(rank: int) -> Any:
+        group: Any = dist.group.WORLD
+        return group.exchange.together(ALL_REDUCE, np.array(rank + 1.0), {"op": "SUM"}, "SUM")
+
+    for found in in_process(joined(work), devices=2):
+        assert type(found) is np.ndarray and found.item() == 3.0
 
 
 def test_averaged_gradients_equal_those_of_the_whole_batch() -> None:
