@@ -69,8 +69,10 @@ def _report(error: BaseException) -> NoReturn:
     sys.exit(130 if isinstance(error, KeyboardInterrupt) else 1)
 
 
+starters: set[str] = {__file__, runpy.__file__, "<frozen runpy>"}  # whose frames stand above a script's first
+
+
 def _scripts_own(trace: TracebackType | None) -> TracebackType | None:
-    starters = {__file__, runpy.__file__, "<frozen runpy>"}
     while trace is not None and trace.tb_frame.f_code.co_filename in starters:
         trace = trace.tb_next
     return trace

@@ -20,9 +20,11 @@ from ..core.array import dtypes, room
 from ..core.context.grad_mode import state as grad_state
 from ..core.context.overrides import no_subclasses
 from ..core.context.tracing import NEEDS_VALUES, Untraceable
+from ..core.context.warned import warn_once
 from ..core.dispatch.host_numbers import Strict, sources
 from ..core.tensor import tree
 from ..core.tensor.tensor import Tensor
+from ..runtime.ranks import here
 from .arguments import Conflict
 from .backwards import hooked
 from .batches import Batches, Entry, Group
@@ -142,6 +144,10 @@ class Compiled:
         if grad_state.trace is not None or grad_state.transforms:
             return self.function(*args, **kwargs)  # a part of the program that is being traced
         if grad_state.uncompiled or grad_state.modes or grad_state.dispatch_modes:
+            if here.rank is not None:
+                warn_once(
+                    "ranks that are threads of one process (--devices-in-process) run compiled functions uncompiled"
+                )
             return self.function(*args, **kwargs)  # modes see what runs, and a program holds no Python
         if grad_state.watchers and is_watched():
             return self.function(*args, **kwargs)

@@ -30,6 +30,7 @@ for _name in (
     "are_several",
     "chosen",
     "default_group",
+    "end_threads",
     "group_named",
     "group_of_ranks",
     "is_member",

@@ -46,6 +46,12 @@ def get_args_parser() -> argparse.ArgumentParser:
 
     option("--nnodes", default="1", help="how many machines (a range is not there: N or N:N)")
     option("--nproc-per-node", default="1", help="processes on each: a number, auto, cpu or gpu")
+    option(
+        "--devices-in-process",
+        type=int,
+        default=0,
+        help="that many ranks as threads of one process, each on a device of it",
+    )
     option("--node-rank", type=int, default=None, help="this machine's number")
     option("--rdzv-backend", default="static", help="static or c10d: both mean the address of rank 0's machine")
     option("--rdzv-endpoint", default="", help="host:port where rank 0 listens")
@@ -139,6 +145,15 @@ class _Job:
         if most and most != least:
             raise ValueError(f"--nnodes {options.nnodes}: machines that come and go are not there; give one number")
         self.local = _processes(options.nproc_per_node)
+        self.threads = getattr(options, "devices_in_process", 0)
+        if self.threads < 0 or (self.threads and (self.nodes, self.local) != (1, 1)):
+            raise ValueError("--devices-in-process N is for one process: its N ranks are threads (N at least 1)")
+        if self.threads and not getattr(options, "use_env", True):
+            raise ValueError(
+                "--devices-in-process gives all ranks the same sys.argv: it needs --use-env, and LOCAL_RANK in the script"
+            )
+        if self.threads and options.no_python:
+            raise ValueError("--devices-in-process runs a script of Python: it can't be with --no-python")
         if options.standalone and self.nodes != 1:
             raise ValueError("--standalone is for one machine: --nnodes 1")
         if self.nodes > 1 and options.node_rank is None:
@@ -187,6 +202,8 @@ class _Job:
         if options.no_python:
             return [options.training_script, *told, *options.training_script_args]
         runner = [sys.executable, "-u", "-m", "flambeau", "run"]
+        if self.threads:
+            runner = [sys.executable, "-u", "-m", "flambeau.cli.ranks", str(self.threads)]
         return [
             *runner,
             *(["-m"] if options.module else []),

@@ -15,8 +15,9 @@ from ..nn.modules.linear import Linear
 from ..nn.modules.module import Module
 from ..nn.modules.sparse import Embedding
 from .sent import of_step
+from .within import in_process
 
-__all__ = ["explain", "shard"]
+__all__ = ["explain", "in_process", "shard"]
 
 _WAYS = ("data", "fsdp", "tensor")
 

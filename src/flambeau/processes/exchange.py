@@ -19,7 +19,6 @@ from .errors import DistBackendError
 from .link import Link
 from .patterns import ALL_TO_ALL, BROADCAST, SCATTER, Pattern, program
 
-_SMALL = 32 * 1024  # bytes up to which values travel with the announcement: a program of XLA takes some 4 ms to begin
 _BLOCK = 32  # announcements that are removed at once
 _ROOTED = (BROADCAST, SCATTER)
 _PROGRAM = "a compiled program"  # of all ranks: an offer, which others may decline by what they say
@@ -160,13 +159,13 @@ class Exchange:
         self, pattern: Pattern, value: np.ndarray | None, said: Said, option: Any, timeout: float | None
     ) -> np.ndarray:
         holds = value is not None and (pattern not in _ROOTED or option == self.me)
-        size = 0 if value is None else value.nbytes
-        inline = value if holds and size <= _SMALL else None
-        met = self.meet({"what": pattern.name, **said}, inline, timeout, small=not holds or size <= _SMALL)
+        small = value is None or self.link is None or value.nbytes <= self.link.inline
+        inline = value if holds and small else None
+        met = self.meet({"what": pattern.name, **said}, inline, timeout, small=not holds or small)
         if self.n == 1:
-            return pattern.local([value], self.me, option)
+            return np.asarray(pattern.local([value], self.me, option))
         if all(told["small"] for told, _ in met):
-            return pattern.local([array for _, array in met], self.me, option)
+            return np.asarray(pattern.local([array for _, array in met], self.me, option))
         if pattern is SCATTER and not holds:
             value = np.zeros((self.n, *said["shape"]), np.dtype(said["dtype"]))
         assert self.link is not None and value is not None
@@ -217,7 +216,7 @@ class Exchange:
         self._count += 1
         if self.link is not None:
             why = {"gone": f"has raised {type(error).__name__}: {error}"}
-            self.link.put(self._key(self._count, self.me), _packed(why, None), overwrite=True)
+            self.link.put(self._key(self._count, self.me), self.link.pack(why, None), overwrite=True)
 
     def _meet(
         self, said: Said, value: np.ndarray | None, timeout: float | None, small: bool = True
@@ -227,17 +226,17 @@ class Exchange:
         if self.link is None:
             return [(told, value)]
         number, limit = self._count, self.timeout if timeout is None else timeout
-        self.link.put(self._key(number, self.me), _packed(told, value), overwrite=True)
+        self.link.put(self._key(number, self.me), self.link.pack(told, value), overwrite=True)
         until = time.monotonic() + limit
         found: list[tuple[Said, Any]] = []
         for i in range(self.n):
             if i == self.me:
                 found.append((told, value))
                 continue
-            raw = self.link.get(self._key(number, i), until)
+            raw = self.link.get(self._key(number, i), until, self.ranks[i])
             if raw is None:
                 self._give_up(number, told, limit)
-            found.append(_unpacked(raw))
+            found.append(self.link.unpack(raw))
         self._look_who_is_gone(found)
         if number % _BLOCK == 0 and number >= 2 * _BLOCK:
             self.link.forget(f"{self.name}/{number // _BLOCK - 2}/{self.me}")
@@ -251,7 +250,7 @@ class Exchange:
         absent = [i for i in range(self.n) if i != self.me and self.link.find(self._key(number, i)) is None]
         self.link.put(
             self._key(number, self.me),
-            _packed({"gone": f"waited {_time(limit)} for rank {_listed(self, absent)}"}, None),
+            self.link.pack({"gone": f"waited {_time(limit)} for rank {_listed(self, absent)}"}, None),
             True,
         )
         raise Absent(
@@ -286,22 +285,6 @@ def _work(jobs: queue.SimpleQueue[Any]) -> None:
         made.do(job)
 
 
-def _packed(told: Said, value: np.ndarray | None) -> bytes:
-    kind = None if value is None else [value.dtype.name, list(value.shape)]
-    head = json.dumps({**told, "array": kind}).encode()
-    body = b"" if value is None else np.ascontiguousarray(value).tobytes()
-    return b"%d:%b%b" % (len(head), head, body)
-
-
-def _unpacked(raw: bytes) -> tuple[Said, Any]:
-    size, _, rest = raw.partition(b":")
-    told = json.loads(rest[: int(size)])
-    kind = told.pop("array")
-    if kind is None:
-        return told, None
-    return told, np.frombuffer(rest[int(size) :], np.dtype(kind[0])).reshape(kind[1])
-
-
 def _key_of(told: Said) -> Any:
     return json.dumps({k: v for k, v in told.items() if k != "small"}, sort_keys=True)
 
@@ -321,14 +304,14 @@ def _time(seconds: float) -> str:
 
 def post(link: Link, key: str, told: Said, value: np.ndarray) -> None:
     """Leave an array for one other rank."""
-    link.put(key, _packed(told, value))
+    link.put(key, link.pack(told, value))
 
 
-def fetch(link: Link, key: str, until: float) -> tuple[Said, Any] | None:
-    """Take the array that another rank has left, or None if it has not come until then."""
-    raw = link.get(key, until)
+def fetch(link: Link, key: str, until: float, source: int) -> tuple[Said, Any] | None:
+    """Take the array that rank `source` has left, or None if it has not come until then."""
+    raw = link.get(key, until, source)
     if raw is None:
         return None
     with contextlib.suppress(jax.errors.JaxRuntimeError):
         link.forget(key)
-    return _unpacked(raw)
+    return link.unpack(raw)

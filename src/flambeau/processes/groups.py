@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..core.context.grad_mode import state as grad_state
+from ..runtime.ranks import each_its_own
 from ..runtime.settings import changes_setting
 from .exchange import Exchange
 from .link import Link
@@ -128,12 +129,11 @@ class _World(type):
     def WORLD(cls) -> ProcessGroup | None:
         """The group of all processes; None before `init_process_group`."""
         _note_groups()
-        return _default
+        return _now.default
 
     @WORLD.setter
     def WORLD(cls, group: ProcessGroup | None) -> None:
-        global _default
-        _default = group
+        _now.default = group
 
 
 class group(metaclass=_World):
@@ -146,15 +146,24 @@ class GroupMember(metaclass=_World):
     NON_GROUP_MEMBER = -100
 
 
-_default: ProcessGroup | None = None
-_made: list[ProcessGroup] = []  # all groups that are in use, the default one first
-_count = 0  # groups that were made: all processes count alike, so that it names them
-_changes = 0  # how often the default group was made, or a group has ended
-_alike: dict[tuple[int, ...], int] = {}  # how many groups of these ranks their members have made by themselves
+class _Groups:
+    """The groups of this process, or of a rank that is a thread of it."""
+
+    def __init__(self) -> None:
+        self.default: ProcessGroup | None = None
+        self.made: list[ProcessGroup] = []  # all groups that are in use, the default one first
+        self.count = 0  # groups that were made: all processes count alike, so that it names them
+        self.changes = 0  # how often the default group was made, or a group has ended
+        self.alike: dict[
+            tuple[int, ...], int
+        ] = {}  # how many groups of these ranks their members have made by themselves
+
+
+_now: _Groups = each_its_own(_Groups(), lambda _: _Groups())
 
 
 def _beginnings_and_ends() -> int:
-    return _changes
+    return _now.changes
 
 
 def _note_groups() -> None:
@@ -165,28 +174,33 @@ def _note_groups() -> None:
 
 def are_several() -> bool:
     """Whether this process is one of several. A compiled function that asks does not hold for the answer."""
-    return _default is not None and len(_default.ranks) > 1
+    return _now.default is not None and len(_now.default.ranks) > 1
 
 
 def default_group() -> ProcessGroup:
     """The group of all processes; ValueError before `init_process_group`."""
     _note_groups()
-    if _default is None:
+    if _now.default is None:
         raise ValueError("Default process group has not been initialized, please make sure to call init_process_group.")
-    return _default
+    return _now.default
 
 
 def chosen(given: Any) -> Any:
     """The group that an argument `group=` means. It may be one that this process is not in (`is_member`)."""
     default = default_group()
-    if given is not None and given is not default and given is not GroupMember.NON_GROUP_MEMBER and given not in _made:
+    if (
+        given is not None
+        and given is not default
+        and given is not GroupMember.NON_GROUP_MEMBER
+        and given not in _now.made
+    ):
         raise ValueError(f"Group {given} is not registered, please create group with torch.distributed.new_group API")
     return default if given is None else given
 
 
 def group_named(name: str) -> ProcessGroup:
     """The group of this name. ValueError if there is none."""
-    for made in _made:
+    for made in _now.made:
         if made.group_name == name:
             return made
     raise ValueError(f"there is no group named {name!r}")
@@ -194,7 +208,7 @@ def group_named(name: str) -> ProcessGroup:
 
 def group_of_ranks(ranks: list[int]) -> ProcessGroup:
     """A group of these ranks that is there. ValueError if there is none."""
-    for made in _made:
+    for made in _now.made:
         if list(made.ranks) == list(ranks):
             return made
     raise ValueError(f"there is no group of the ranks {ranks}: make one with new_group")
@@ -212,7 +226,7 @@ def _rank_not_in_group(group: Any) -> bool:
 def is_initialized() -> bool:
     """Whether `init_process_group` was called."""
     _note_groups()
-    return _default is not None
+    return _now.default is not None
 
 
 def _backend(asked: str | None) -> Backend:
@@ -232,8 +246,7 @@ def init_process_group(
     They find each other by `env://` (the variables of a launcher), `tcp://host:port`, `file:///a/new/file`, or a store.
     Collectives wait for the others for `timeout` (30 minutes). ValueError if there is a group already.
     """
-    global _default, _count, _changes
-    if _default is not None:
+    if _now.default is not None:
         raise ValueError("trying to initialize the default process group twice!")
     if store is not None and init_method is not None:
         raise AssertionError("Cannot specify both init_method and store.")
@@ -247,35 +260,40 @@ def init_process_group(
     limit = (timeout or default_pg_timeout).total_seconds()
     met: Meeting = meet(init_method, rank, world_size, store, limit)
     exchange = Exchange(met.link, "0", tuple(range(met.world_size)), met.rank, limit)
-    _default = ProcessGroup(exchange, name, met.store, group_name or "0", "default_pg")
-    _made.append(_default)
-    _alike.clear()
-    _count = 1
-    _changes += 1
+    _now.default = ProcessGroup(exchange, name, met.store, group_name or "0", "default_pg")
+    _now.made.append(_now.default)
+    _now.alike.clear()
+    _now.count = 1
+    _now.changes += 1
 
 
 @changes_setting
 def destroy_process_group(group: Any = None) -> None:
     """Let go of a group, or of all of them."""
-    global _default, _changes
-    if _default is None:
+    if _now.default is None:
         raise AssertionError("Process group cannot be None")
     if not is_member(group):
         return
-    _changes += 1
-    if group is None or group is _default:
-        link = _default.exchange.link
-        for made in _made:
+    _now.changes += 1
+    if group is None or group is _now.default:
+        link = _now.default.exchange.link
+        for made in _now.made:
             made.exchange.close()
-        _default = None
-        _made.clear()
+        _now.default = None
+        _now.made.clear()
         if link is not None:
             link.close()
-    elif group in _made:
+    elif group in _now.made:
         group.exchange.close()
-        _made.remove(group)
+        _now.made.remove(group)
     else:
         raise ValueError("Invalid process group specified")
+
+
+def end_threads() -> None:
+    """Let the threads of all groups end: a rank that is a thread has come to its end, perhaps without `destroy_process_group`."""
+    for made in _now.made:
+        made.exchange.close()
 
 
 def limit_of(timeout: Any, usual: float) -> float:
@@ -314,15 +332,14 @@ def new_group(
 
     Those get `GroupMember.NON_GROUP_MEMBER`. With `use_local_synchronization` only the members call it.
     """
-    global _count
     world = default_group()
     members = _checked(ranks, world, sort_ranks)
     if use_local_synchronization:
-        same = _alike[tuple(members)] = _alike.get(tuple(members), 0) + 1  # a name is never used again
+        same = _now.alike[tuple(members)] = _now.alike.get(tuple(members), 0) + 1  # a name is never used again
         name = hashlib.sha1(f"{members} {same}".encode()).hexdigest()
     else:
-        name = str(_count)
-        _count += 1
+        name = str(_now.count)
+        _now.count += 1
     if world.rank() not in members:
         return GroupMember.NON_GROUP_MEMBER
     limit = limit_of(timeout, world.exchange.timeout)
@@ -330,7 +347,7 @@ def new_group(
     store = None if world.store is None else PrefixStore(f"group {name}", world.store)
     exchange = Exchange(link, name, tuple(members), world.rank(), limit)
     made = ProcessGroup(exchange, backend or world.name(), store, name, group_desc or "undefined")
-    _made.append(made)
+    _now.made.append(made)
     return made
 
 
@@ -462,7 +479,7 @@ def rendezvous(url: str, rank: int = -1, world_size: int = -1, **options: Any) -
 
 def get_pg_count() -> int:
     """How many groups there are."""
-    return len(_made)
+    return len(_now.made)
 
 
 def is_available() -> bool:

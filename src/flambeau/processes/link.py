@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import json
 import os
 import socket
 import sys
@@ -15,6 +16,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from jax.errors import JaxRuntimeError
 from jaxlib import _jax, utils, xla_client
 
@@ -26,6 +28,10 @@ _LINGER = 30.0  # seconds that rank 0, which holds the values, waits for the oth
 
 class Link:
     """Bytes by key that all ranks see, and the ranks as devices of XLA. Made by all ranks at once."""
+
+    inline: float = (
+        32 * 1024
+    )  # bytes up to which values go with announcements: a program of XLA takes some 4 ms to begin
 
     def __init__(self, address: str, rank: int, world_size: int, timeout: float):
         self.rank = rank
@@ -57,6 +63,24 @@ class Link:
             self._devices = sorted(made.devices(), key=lambda device: device.process_index)
         return self._devices
 
+    @staticmethod
+    def pack(told: dict[str, Any], value: np.ndarray | None) -> bytes:
+        """What is said of an array, and the array, as one value."""
+        kind = None if value is None else [value.dtype.name, list(value.shape)]
+        head = json.dumps({**told, "array": kind}).encode()
+        body = b"" if value is None else np.ascontiguousarray(value).tobytes()
+        return b"%d:%b%b" % (len(head), head, body)
+
+    @staticmethod
+    def unpack(raw: bytes) -> tuple[dict[str, Any], Any]:
+        """What `pack` was given."""
+        size, _, rest = raw.partition(b":")
+        told = json.loads(rest[: int(size)])
+        kind = told.pop("array")
+        if kind is None:
+            return told, None
+        return told, np.frombuffer(rest[int(size) :], np.dtype(kind[0])).reshape(kind[1])
+
     def put(self, key: str, value: bytes, overwrite: bool = False) -> None:
         """Set a value."""
         self.client.key_value_set_bytes(key, value, allow_overwrite=overwrite)
@@ -70,7 +94,7 @@ class Link:
                 return None
             raise
 
-    def get(self, key: str, until: float) -> bytes | None:
+    def get(self, key: str, until: float, source: int | None = None) -> bytes | None:
         """A value, once it is there; None after the time `until` (of `time.monotonic`)."""
         while True:
             left = int((until - time.monotonic()) * 1000)

@@ -62,7 +62,7 @@ class _Receipt:
             key = _key(exchange, self.source, exchange.me, self.tag, self.count)
             if until == 0.0:
                 return exchange.link.find(key) is not None
-            self.found = fetch(exchange.link, key, until)
+            self.found = fetch(exchange.link, key, until, exchange.ranks[self.source])
             return self.found is not None
         while True:
             for source in self.sources:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 from . import clusters
 from .link import Link, free_address
 from .stores import FileStore, HashStore, LinkStore, Store
+from .within import linked
 
 
 @dataclass
@@ -100,7 +101,7 @@ def _by_address(address: str, rank: int, world_size: int, timeout: float) -> Mee
     _fits(rank, world_size)
     if world_size == 1:
         return Meeting(rank, 1, HashStore(), None)
-    link = Link(address, rank, world_size, timeout)
+    link = linked(address, rank, world_size, timeout)
     return Meeting(rank, world_size, LinkStore(link), link)
 
 
@@ -114,7 +115,7 @@ def _by_store(store: Store, rank: int, world_size: int, timeout: float) -> Meeti
     key = f"flambeau address {store.add(f'flambeau times {rank}', 1)}"
     if rank == 0:
         store.set(key, free_address())
-    return Meeting(rank, world_size, store, Link(store.get(key).decode(), rank, world_size, timeout))
+    return Meeting(rank, world_size, store, linked(store.get(key).decode(), rank, world_size, timeout))
 
 
 def _fits(rank: int, world_size: int) -> None:

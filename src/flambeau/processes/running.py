@@ -19,6 +19,7 @@ from ..core.context.tracing import Refusal, Untraceable
 from ..core.dispatch import checks
 from ..core.tensor.tensor import Tensor, wrap
 from ..ops.shape.complex_parts import view_as_real
+from ..runtime.ranks import here
 from .exchange import Exchange, Pending
 from .groups import chosen, default_group, is_member
 from .patterns import Pattern
@@ -176,8 +177,12 @@ def run(
 
 
 def traced(value: Any) -> bool:
-    """Whether this is a step of a program that runs later."""
-    return grad_state.trace is not None or isinstance(value, jax.core.Tracer)
+    """Whether this is a step of a program that runs later. Ranks that are threads have none with collectives: they would wait in it
+    for each other on the processors that the others need."""
+    later = grad_state.trace is not None or isinstance(value, jax.core.Tracer)
+    if later and here.rank is not None:
+        raise Untraceable("collectives of ranks that are threads of one process are no part of programs")
+    return later
 
 
 def untraced(name: str) -> None:

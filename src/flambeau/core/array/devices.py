@@ -18,6 +18,7 @@ from jax._src.lib import xla_client
 
 from ...native import reading
 from ...native.channels_last import held as held_images
+from ...runtime.ranks import each_its_own
 from ...runtime.settings import changes_setting
 from .meta import NOWHERE, MetaArray, NoData
 
@@ -90,7 +91,13 @@ class device:
 
 CPU = device("cpu")
 META = device("meta")
-_stack: list[device] = [CPU]
+
+
+class _Defaults(list[device]):
+    """The default device, and those of `with` blocks above it."""
+
+
+_stack: _Defaults = each_its_own(_Defaults([CPU]), _Defaults)
 
 
 def get_default_device() -> device:

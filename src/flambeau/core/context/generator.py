@@ -25,6 +25,7 @@ from ...core.array.devices import CPU, device, jax_devices
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.tracing import Untraceable, recorder
 from ...native.random import fill, memory
+from ...runtime.ranks import each_its_own
 from ...runtime.settings import asks_setting
 from . import rejection
 from .normals import fused, normals, pairs_of, wide_normals
@@ -507,7 +508,7 @@ def refuse_in_a_trace(what: str) -> None:
         raise Untraceable(f"it makes or {what} a random generator: do that outside")
 
 
-default_generator: Generator = Generator()
+default_generator: Generator = each_its_own(Generator(), Generator.clone_state)
 
 
 def draw(distribution: str, generator: Generator | None, *args: Any, **kwargs: Any) -> Any:
