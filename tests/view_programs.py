@@ -20,7 +20,7 @@ import torch
 
 import flambeau as fb
 from flambeau.core.array.geometry import Geometry, overlaps
-from oracle import array
+from support.values import array
 
 SHAPES = [(), (1,), (4,), (2, 3), (3, 3), (1, 3), (2, 3, 4), (4, 1, 2), (2, 2, 1, 2), (0, 3), (6,), (4, 4)]
 Slots = dict[int, Any]

@@ -17,7 +17,7 @@ import torch
 import flambeau as fb
 import flambeau.overrides
 import flambeau.utils._python_dispatch
-from both import agree
+from support.programs import agree
 
 
 def test_an_instances_dict_is_the_users():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from both import agree
+from support.programs import agree
 
 
 def _function(library, forward, backward):

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 import flambeau as fb
-from oracle import array
-from support.values import same
+from support.values import array, same
 
 OPTIMIZERS = {
     "Adam": {"amsgrad": True}, "AdamW": {}, "SGD": {"momentum": 0.9}, "RMSprop": {"momentum": 0.9, "centered": True},

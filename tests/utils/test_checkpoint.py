@@ -15,8 +15,8 @@ import torch.utils.checkpoint
 
 import flambeau as fb
 import flambeau.utils.checkpoint
-from both import agree
 from flambeau.utils.checkpoint import checkpoint, checkpoint_sequential
+from support.programs import agree
 
 nn = fb.nn
 Pair = namedtuple("Pair", "first second")

@@ -11,7 +11,7 @@ import pytest
 
 import flambeau as fb
 import flambeau.utils.checkpoint
-from both import agree
+from support.programs import agree
 
 
 def selected(t: Any, policy: Any, function: Any, *args: Any) -> Any:

@@ -10,7 +10,7 @@ import torch.utils.data
 
 import flambeau as fb
 import flambeau.utils.data
-from both import agree
+from support.programs import agree
 
 Point = collections.namedtuple("Point", "x y")
 

@@ -15,7 +15,7 @@ import pytest
 
 import flambeau as fb
 from flambeau.utils.data import DataLoader, IterableDataset, get_worker_info
-from process import SOURCE
+from support.process import SOURCE
 
 pytestmark = pytest.mark.filterwarnings(r"ignore:os\.fork\(\) was called:RuntimeWarning")
 
