@@ -42,7 +42,8 @@ def switch(backend: str, operator: str = "all") -> Any:
     def write(self: Any, value: Any) -> None:
         tell(backend, operator, value)
 
-    return property(lambda self: precision_of(backend, operator), write)
+    told = "In what float32 may be computed; remembered, and changes no result."
+    return property(lambda self: precision_of(backend, operator), write, doc=told)
 
 
 def both(backend: str, *operators: str) -> Any:
@@ -52,7 +53,8 @@ def both(backend: str, *operators: str) -> Any:
         for operator in operators:
             tell(backend, operator, "tf32" if value else "ieee")
 
-    return property(lambda self: all(precision_of(backend, name) == "tf32" for name in operators), write)
+    told = "Whether products may round float32 to 19 bits; remembered, and changes no result."
+    return property(lambda self: all(precision_of(backend, name) == "tf32" for name in operators), write, doc=told)
 
 
 class _FP32Precision:

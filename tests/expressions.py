@@ -1,3 +1,0 @@
-"""expressions is in `support`; this name stays until the tests that use it have moved."""
-
-from support.expressions import agree, evaluate  # noqa: F401
