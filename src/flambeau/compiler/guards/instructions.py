@@ -76,6 +76,15 @@ def _end_send(shadow: Any, ins: Any) -> None:
     shadow.push(value)
 
 
+@_handles("CLEANUP_THROW")
+def _cleanup_throw(shadow: Any, ins: Any) -> None:
+    """A `yield from` into which something was thrown: it goes on, or ends with what the inner iterator has given."""
+    for _ in range(3):
+        shadow.pop()
+    shadow.push(UNKNOWN)
+    shadow.push(UNKNOWN)
+
+
 @_handles("COPY")
 def _copy(shadow: Any, ins: Any) -> None:
     shadow.push(shadow.stack[-ins.arg] if len(shadow.stack) >= ins.arg else UNKNOWN)
