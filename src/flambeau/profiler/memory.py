@@ -6,7 +6,6 @@ the process: with XLA's intermediate values, NumPy's arrays (parameters that no 
 
 from __future__ import annotations
 
-import resource
 import sys
 from collections import OrderedDict
 from pathlib import Path
@@ -35,6 +34,8 @@ def _resident() -> dict[str, int]:
             f"resident_bytes.all.{name}": int(told[key].split()[0]) * 1024
             for name, key in (("current", "VmRSS"), ("peak", "VmHWM"))
         }
+    import resource  # which Windows lacks
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {"resident_bytes.all.peak": peak if sys.platform == "darwin" else peak * 1024}
 
