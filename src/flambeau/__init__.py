@@ -311,14 +311,20 @@ def init_num_threads() -> None:
 
 
 def set_float32_matmul_precision(precision: str) -> None:
-    """Accepted; products of float32 are computed in float32."""
-    if precision not in ("highest", "high", "medium"):
-        raise ValueError(f"precision must be 'highest', 'high' or 'medium', got {precision!r}")
+    """Remembered; products of float32 are computed in float32.
+
+    RuntimeError for what is no text; another text is left with a warning.
+    """
+    from .backends._precision import tell_of_products
+
+    tell_of_products(precision)
 
 
 def get_float32_matmul_precision() -> str:
-    """Always 'highest'."""
-    return "highest"
+    """What was set: 'highest' (from the start), 'high' or 'medium'."""
+    from .backends._precision import precision_of_products
+
+    return precision_of_products()
 
 
 def is_storage(obj: Any) -> bool:

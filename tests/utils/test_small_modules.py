@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import sys
+import warnings
 from typing import Any
 
 import pytest
@@ -252,3 +253,29 @@ def test_the_older_switches_are_the_same(monkeypatch: pytest.MonkeyPatch) -> Non
         assert backends.mkldnn.conv.fp32_precision == "bf16"
         assert (backends.mkldnn.enabled, backends.mkldnn.deterministic) == (False, True)
     assert (backends.fp32_precision, backends.mkldnn.enabled, backends.mkldnn.deterministic) == ("none", True, False)
+
+
+def _of_products(lib: Any) -> list[Any]:
+    seen: list[Any] = []
+    for value in ("high", "medium", "highest", "low", 1, True, False, "high", "highest"):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                if isinstance(value, bool):
+                    lib.backends.cuda.matmul.allow_tf32 = value
+                else:
+                    lib.set_float32_matmul_precision(value)
+            except RuntimeError as error:
+                seen.append(str(error))
+        seen.append([str(w.message).partition(" (Trig")[0] for w in caught])
+        matmul = lib.backends.cuda.matmul
+        seen.append((lib.get_float32_matmul_precision(), matmul.allow_tf32, matmul.fp32_precision))
+        seen.append(lib.backends.mkldnn.matmul.fp32_precision)
+    return seen
+
+
+def test_precision_of_products() -> None:
+    assert _of_products(fb) == _of_products(torch)
+    for lib in (fb, torch):
+        for place in ("cuda", "mkldnn"):
+            getattr(lib.backends, place).matmul.fp32_precision = "none"

@@ -6,8 +6,10 @@ Like the older switches (`allow_tf32`), these are remembered and change no resul
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
+from ..core.dispatch.messages import message
 from ._frozen import Switches
 
 _TAKEN = {
@@ -17,6 +19,8 @@ _TAKEN = {
 }
 _AT_FIRST = {("cuda", "conv"): "tf32", ("cuda", "rnn"): "tf32"}  # until something is told
 _told: dict[tuple[str, str], str] = {}
+_OF_PRODUCTS = {"highest": ("ieee", "ieee"), "high": ("tf32", "tf32"), "medium": ("tf32", "bf16")}  # of cuda, of mkldnn
+_of_products = ["highest"]
 
 
 def precision_of(backend: str, operator: str = "all") -> str:
@@ -36,6 +40,23 @@ def tell(backend: str, operator: str, value: Any) -> None:
     _told[backend, operator] = value
 
 
+def precision_of_products() -> str:
+    """`torch.get_float32_matmul_precision`."""
+    return _of_products[0]
+
+
+def tell_of_products(precision: Any) -> None:
+    """`torch.set_float32_matmul_precision`."""
+    if not isinstance(precision, str):
+        raise RuntimeError(message("matmul_precision_kind", kind=type(precision).__name__))
+    if precision not in _OF_PRODUCTS:
+        warnings.warn(message("matmul_precision_unknown", precision=precision), UserWarning, stacklevel=3)
+        return
+    _of_products[0] = precision
+    for backend, value in zip(("cuda", "mkldnn"), _OF_PRODUCTS[precision], strict=True):
+        tell(backend, "matmul", value)
+
+
 def switch(backend: str, operator: str = "all") -> Any:
     """`fp32_precision` as an attribute of what stands for a backend or an operator."""
 
@@ -52,6 +73,8 @@ def both(backend: str, *operators: str) -> Any:
     def write(self: Any, value: Any) -> None:
         for operator in operators:
             tell(backend, operator, "tf32" if value else "ieee")
+        if "matmul" in operators:
+            _of_products[0] = "high" if value else "highest"
 
     told = "Whether products may round float32 to 19 bits; remembered, and changes no result."
     return property(lambda self: all(precision_of(backend, name) == "tf32" for name in operators), write, doc=told)
