@@ -286,7 +286,8 @@ def test_state_is_that_before_the_call(width, optimizer, calls):
             compiled(x, bad)
     assert seen[0].equal(seen[1])
     for _ in range(3):
-        np.testing.assert_allclose(compiled(x, y).item(), eager(x, y).item(), rtol=1e-12)
+        # a loss near zero is the difference of numbers of some tens
+        np.testing.assert_allclose(compiled(x, y).item(), eager(x, y).item(), rtol=1e-12, atol=1e-14)
     for ours, theirs in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
         np.testing.assert_allclose(ours.detach().numpy(), theirs.detach().numpy(), rtol=1e-10, atol=1e-12)
     assert seen[0].equal(seen[1])
