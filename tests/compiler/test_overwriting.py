@@ -6,6 +6,8 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import numpy as np
 import pytest
 
 import flambeau as fb
@@ -187,3 +189,29 @@ def test_exported_programs() -> None:
 
     x = fb.arange(20.0).view(5, 4).sin()
     fb.testing.assert_close(fb.export(Writes(), x)(x), Writes()(x))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("kind", ["while", "scan", "cond"])
+def test_programs_within_loops_and_branches(kind: str) -> None:
+    """Of jaxprs, since no loop of PyTorch's takes a function that writes in place."""
+
+    def one(y: Any) -> Any:
+        y = y * 2
+        return jax.lax.dynamic_update_slice(y, y.reshape(5, 4).T.reshape(20)[:12], (0,))
+
+    def run(y: Any) -> Any:
+        if kind == "while":
+            return jax.lax.while_loop(lambda v: v[1] < 3, lambda v: (one(v[0]), v[1] + 1), (y, 0))[0]
+        if kind == "scan":
+            return jax.lax.scan(lambda y, _: (one(y), None), y, None, length=3)[0]
+        return jax.lax.cond(y[0] < 9, one, lambda y: y, y)
+
+    y = np.sin(np.arange(20.0))
+    closed = jax.make_jaxpr(run)(y)
+    made = overwriting.apart(closed)
+    assert made is not closed
+    exact = y
+    for _ in range(1 if kind == "cond" else 3):
+        exact = np.concatenate([(exact * 2).reshape(5, 4).T.reshape(20)[:12], exact[12:] * 2])
+    got = jax.jit(lambda y: jax.core.eval_jaxpr(made.jaxpr, made.consts, y))(y)[0]
+    np.testing.assert_array_equal(got, exact)

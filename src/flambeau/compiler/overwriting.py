@@ -233,9 +233,8 @@ def _has_writes(jaxpr: Any) -> bool:
 
 def apart(closed: Any) -> Any:
     """The same computation, in which no part is written in place by a loop that reads other parts of the array."""
-    changes: dict[
-        int, Any
-    ] = {}  # by the ids of operations: None for those writes, or the parameters of what has programs
+    # by the ids of operations: None for those writes, or the parameters of what has programs
+    changes: dict[int, Any] = {}
     if _has_writes(closed.jaxpr):
         changes.update(dict.fromkeys(_dangerous(closed.jaxpr)))
     _look_within(closed.jaxpr, changes)
@@ -312,7 +311,7 @@ def _chosen(name: str, params: dict[str, Any], operands: list[Any]) -> Any:
     """What a write gives, as a choice for each element."""
     array, update, begins, valid = operands[0], operands[1], list(operands[2:]), None
     if name != "dynamic_update_slice":
-        numbers, indices = params["dimension_numbers"], jnp.reshape(operands[1], -1)
+        numbers, indices = params["dimension_numbers"], jnp.reshape(operands[1], -1).astype(jnp.int64)
         update = jnp.reshape(operands[2], _as_operand(operands[2], numbers))
         axes = numbers.scatter_dims_to_operand_dims
         begins = [indices[axes.index(d)] if d in axes else 0 for d in range(array.ndim)]
