@@ -114,11 +114,8 @@ def run(program: Program, arrays: list[Any], views: list[tuple[int, Any]], held:
     """
     most = program.seeing.get(None)
     if most is None:
-        most = program.seeing[None] = _most(
-            program, arrays, views, held
-        )  # raises for arguments that do not go together
-    if not most:
-        return PASS
+        # raises for arguments that do not go together
+        most = program.seeing[None] = _most(program, arrays, views, held)
     ways: list[Way | None] = [None] * len(arrays)
     begins: list[Any] = []
     given = list(arrays)
