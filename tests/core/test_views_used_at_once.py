@@ -10,6 +10,7 @@ import torch
 
 import flambeau as fb
 from flambeau.core.dispatch import seeing
+from flambeau.native import available
 
 VIEWS = [
     lambda x: x[3],
@@ -164,6 +165,7 @@ def test_sums_and_products_of_views_have_the_bits_of_those_of_values(view: Any) 
                 assert call(seen).numpy().tobytes() == values
 
 
+@pytest.mark.skipif(not available(), reason="no compiled kernels")
 def test_a_product_reads_a_turned_matrix_within_its_program() -> None:
     x = fb.randn(32, 64) * 1
     with fb.no_grad():
