@@ -32,6 +32,14 @@ class Failed(Exception):
         self.error = error
         self.reads = reads
 
+    def let_frames_go(self) -> None:
+        """Have what the frames of the trace hold die now, rather than at the collector's next turn: its finalizers may be waited for."""
+        error: BaseException | None
+        for error in (self, self.error):
+            while error is not None:
+                error.__traceback__ = None
+                error = error.__context__
+
 
 class Traced(NamedTuple):
     """What a program is made from."""

@@ -275,6 +275,7 @@ class Compiled:
                     _explained(error, self.name, self.function) if isinstance(error, NEEDS_VALUES) else error
                 ) from error.__cause__
             program = Uncompiled(reads, error, self.name, self.function)
+            failed.let_frames_go()
         except BaseException:
             if isinstance(program, TracedProgram):  # a signal's handler has raised
                 program.runs.give_up()
@@ -494,7 +495,6 @@ class Uncompiled:
     def __init__(self, reads: Any, error: Exception, name: str, function: Any):
         self.reads = reads
         self.why: str | None = None if isinstance(error, (Disabled, NotYet)) else str(_explained(error, name, function))
-        error.__traceback__ = None  # its frames would keep what the function had
 
     def broken_by(self, tensors: Any, given: Any) -> str | None:
         return None if self.reads is None else self.reads.broken(given)

@@ -262,13 +262,15 @@ def portable() -> Iterator[None]:
         yield
 
 
-def serves(dtype: Any, target: str | None = None, dtypes: Collection[str] = ("float32", "bfloat16")) -> bool:
+def serves(
+    dtype: Any, target: str | None = None, dtypes: Collection[str] = ("float32", "bfloat16"), moves: bool = False
+) -> bool:
     """Whether a CPU program that is lowered now should call the compiled kernels (this one, which takes `dtypes`) for arrays of
-    this dtype."""
+    this dtype. A kernel that only `moves` numbers takes bfloat16 on processors that can't compute with it, too."""
     name = np.dtype(dtype).name
     if _portable.value or name not in dtypes:
         return False
     door = _door()
     if door.library is None or not (target is None or hasattr(door.library, target)):
         return False
-    return name != "bfloat16" or bool(door.library.flambeau_has_bfloat16())
+    return moves or name != "bfloat16" or bool(door.library.flambeau_has_bfloat16())

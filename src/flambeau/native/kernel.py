@@ -55,6 +55,7 @@ def kernel(
     rows: Callable[..., bool] | None = None,
     sums: Callable[..., Any] | None = None,
     alone: bool = False,
+    moves: bool = False,
 ) -> Primitive:
     """Declare a primitive that a CPU computes with `native(*arrays, result=..., **params)`, and all else with `xla(*arrays, **params)`.
 
@@ -69,6 +70,7 @@ def kernel(
     some of them has no influence on what comes of the others, which lie where they lay. `sums(*shapes, **params)` gives for each argument
     the dimensions that it is summed over, where zeros (of all arguments) add nothing. A compiled step for several batch sizes asks this.
     With `alone` the native form is for programs of one device: XLA cuts its own operations over several, and gathers what a call takes.
+    A kernel that only `moves` numbers needs no processor that computes with them.
     """
     primitive = Primitive(name)
     primitive.multiple_results = several
@@ -88,7 +90,7 @@ def kernel(
     mlir.register_lowering(primitive, mlir.lower_fun(xla, multiple_results=several))
     if native is not None:
         expect(*(handlers or (name,)))
-        _lower_on_cpu(primitive, native, xla_on_cpu or xla, fits, dtypes, handler, alone)
+        _lower_on_cpu(primitive, native, xla_on_cpu or xla, fits, dtypes, handler, alone, moves)
     return primitive
 
 
@@ -166,6 +168,7 @@ def _lower_on_cpu(
     dtypes: Collection[str],
     handler: Callable[..., str] | None,
     alone: bool,
+    moves: bool,
 ) -> None:
     several = primitive.multiple_results
     native_rule, xla_rule = (mlir.lower_fun(form, multiple_results=several) for form in (native, xla))
@@ -175,7 +178,7 @@ def _lower_on_cpu(
         exported = getattr(getattr(ctx.module_context, "lowering_parameters", None), "for_export", False)
         symbol = primitive.name if handler is None else handler(**params)
         cut = alone and _is_cut(ctx.module_context.axis_context)
-        if not (exported or cut) and serves(ctx.avals_in[0].dtype, symbol, dtypes) and fits(*shapes, **params):
+        if not (exported or cut) and serves(ctx.avals_in[0].dtype, symbol, dtypes, moves) and fits(*shapes, **params):
             return native_rule(ctx, *args, result=ctx.avals_out if several else ctx.avals_out[0], **params)
         return xla_rule(ctx, *args, **params)
 

@@ -54,6 +54,7 @@ _rows_p = kernel(
     jvp=_jvp,
     transpose=_transpose,
     alone=True,
+    moves=True,
 )
 
 
@@ -82,12 +83,14 @@ def _strided(memory: jax.Array, start: jax.Array, *, result: Any, shape: Any, st
     return call(memory, start, strides=np.asarray(strides, np.int64))
 
 
-_strided_p = kernel("flambeau_strided", _indexed, _strided, fits=lambda *_, shape, **__: 0 not in shape, dtypes=_BYTES)
+_strided_p = kernel(
+    "flambeau_strided", _indexed, _strided, fits=lambda *_, shape, **__: 0 not in shape, dtypes=_BYTES, moves=True
+)
 
 
 def kernel_takes(dtype: Any) -> bool:
     """Whether there is a kernel for `strided` of arrays of this dtype."""
-    return serves(dtype, "flambeau_strided", _BYTES)
+    return serves(dtype, "flambeau_strided", _BYTES, moves=True)
 
 
 def strided(memory: jax.Array, start: jax.Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> jax.Array:

@@ -159,7 +159,9 @@ def _averaged(input: jax.Array, windows: list[Windows], divisors: Sequence[np.nd
     x = wide(input) if jnp.issubdtype(input.dtype, jnp.inexact) else input
     for axis, w in zip(range(x.ndim - n, x.ndim), windows, strict=True):
         x = sum_along(x, axis, w)
-    divisor = math.prod(shaped(d, n, i) for i, d in enumerate(divisors))
+    divisor = np.asarray(math.prod(shaped(d, n, i) for i, d in enumerate(divisors)))
+    if divisor.size and (divisor == divisor.flat[0]).all():
+        divisor = divisor.reshape(-1)[0]  # a number, of which programs for several sizes can make an input
     if jnp.issubdtype(x.dtype, jnp.integer):
         return lax.div(x, jnp.broadcast_to(jnp.asarray(divisor, x.dtype), x.shape))
     return (x / jnp.asarray(divisor, x.dtype)).astype(input.dtype)
