@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...graph_settings import apply_random_seed
+
 __all__: list[str] = []
 
 
