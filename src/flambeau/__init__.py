@@ -213,6 +213,7 @@ def _control_flow(name: str) -> Any:
 
 
 ops.higher_order = _OpNamespace("higher_order", _control_flow)
+ops.prims = _OpNamespace("prims", lambda name: importlib.import_module(f"{__package__}.ops.prims").look_up(name))
 for _name in ("_torchaudio", "libtorchaudio"):  # of the real torchaudio, likewise
     _doors.supplied["lib", _name] = lambda: importlib.import_module(f"{__package__}.audio").register()
 for _name in ("_C", "image"):  # of the real torchvision, whose Python part runs on these
