@@ -16,6 +16,7 @@ import torch
 from options import CHECK, asked
 
 import flambeau
+from flambeau import _served
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "missing.md"
 
@@ -94,7 +95,7 @@ def reason(space: str, name: str) -> str:
 
 def page() -> str:
     warnings.simplefilter("ignore")
-    lines, total, lacking = [], 0, 0
+    lines, total, lacking, refused = [], 0, 0, 0
     for space in NAMESPACES:
         theirs, ours = namespace(space, torch, "torch"), namespace(space, flambeau, "flambeau")
         if theirs is None:
@@ -102,6 +103,7 @@ def page() -> str:
         names = public(space, theirs)
         missing = [n for n in names if ours is None or not hasattr(ours, n)]
         total, lacking = total + len(names), lacking + len(missing)
+        refused += sum(hasattr(getattr(ours, n, None), "__refused__") for n in names)
         by_reason: dict[str, list[str]] = {}
         for name in missing:
             by_reason.setdefault(reason(space, name), []).append(name)
@@ -110,45 +112,11 @@ def page() -> str:
             lines.append(f"| `{space}` | {len(group)} of {len(names)} | {shown} | {why} |")
     head = (
         "# What is missing\n\nPublic names of PyTorch 2.13 that flambeau lacks, written by `tools/missing.py` and checked by a test. "
-        f"Of {total:,} names {total - lacking:,} are there ({100 * (total - lacking) / total:.1f}%).\n\n"
+        f"Of {total:,} names {total - lacking:,} are there ({100 * (total - lacking) / total:.1f}%); {refused} of these "
+        "are refused when they are used, with the reason.\n\n"
         "| where | how many | which | why |\n|---|---|---|---|\n"
     )
     return head + "\n".join([*lines, "", *modules()]) + "\n"
-
-
-MODULES = {  # why modules are not here, by the beginning of their names; the longest that fits
-    "": NOT_YET,
-    "torch.accelerator": "the names are in the package itself",
-    "torch.ao.ns": "tools for quantized networks; quantized tensors are not here",
-    "torch.ao.pruning": "sparsifiers for quantized networks; torch.nn.utils.prune is here",
-    "torch.ao.quantization": "quantized tensors are not here; what computes with floats is",
-    "torch.backends": "libraries and processors that XLA does not use; switches of others are in torch.backends",
-    "torch.contrib": "a script of PyTorch's own",
-    "torch.cuda.gds": "XLA reads no files into a GPU's memory",
-    "torch.distributed.elastic": "torchrun's own parts; flambeau launch starts and ends processes",
-    "torch.distributed.flight_recorder": "reads what NCCL's recorder wrote; XLA has none",
-    "torch.distributed.nn.jit": "TorchScript's compiler is not here",
-    "torch.distributed.optim": "optimizers for rpc and TorchScript; rpc is refused",
-    "torch.distributed.rpc": "rpc is refused",
-    "torch.fx.experimental": "tools on symbolic sizes and types; sizes are numbers here",
-    "torch.jit": "TorchScript's own language and its compiler are not here: torch.jit runs Python",
-    "torch.masked.maskedtensor": "the names are in torch.masked",
-    "torch.mps": "there is no such device under XLA's plugins here",
-    "torch.mtia": "there is no such device under XLA's plugins here",
-    "torch.nativert": "a run-time in libtorch for exported programs",
-    "torch.nn.cpp": "wraps modules of libtorch, which is not here",
-    "torch.onnx.symbolic_opset": "translate graphs of TorchScript, which is not here",
-    "torch.quantization": "quantized tensors are not here",
-    "torch.utils.backcompat": "a switch of PyTorch 0.2",
-    "torch.utils.benchmark": "examples and parts for extensions; the names are in torch.utils.benchmark",
-    "torch.utils.bundled_inputs": "for mobile programs of TorchScript",
-    "torch.utils.cpp_backtrace": "there is no libtorch",
-    "torch.utils.hipify": "translates sources of extensions, which are compiled against libtorch",
-    "torch.utils.jit": "reads TorchScript's logs",
-    "torch.utils.mkldnn": "oneDNN's own layout of memory; XLA chooses its own",
-    "torch.utils.model_dump": "shows files of TorchScript; flambeau inspect shows checkpoints",
-    "torch.xpu": "there is no such device under XLA's plugins here",
-}
 
 
 def files() -> list[str]:
@@ -160,20 +128,32 @@ def files() -> list[str]:
     return sorted(name for name in public_path if set(name.split(".")).isdisjoint({"bin", "include", "lib", "test"}))
 
 
+def refused_alone(space: Any) -> bool:
+    """Whether a module has names, and each is refused when it is used."""
+    names = [n for n in getattr(space, "__all__", ()) if hasattr(space, n)]
+    return bool(names) and all(hasattr(getattr(space, n), "__refused__") for n in names)
+
+
 def modules() -> list[str]:
-    """The lines on modules that can't be imported here."""
+    """The lines on modules that can't be imported here, and on those of which all is refused."""
     names = files()
-    missing = [name for name in names if namespace(name, flambeau, "flambeau") is None]
-    grouped: dict[tuple[str, str], list[str]] = {}
-    for name in missing:
-        longest = max((start for start in MODULES if name.startswith(start)), key=len)
-        package = longest if longest else ".".join(name.split(".")[:2])
-        grouped.setdefault((package, MODULES[longest]), []).append(name)
-    lines = [f"Of its {len(names)} modules with a public path {len(names) - len(missing)} can be imported here.", ""]
-    lines += ["| modules | how many | which | why |", "|---|---|---|---|"]
-    for (package, why), group in sorted(grouped.items()):
-        shown = ", ".join(f"`{name.removeprefix(package).lstrip('.') or name}`" for name in group)
-        lines.append(f"| `{package}` | {len(group)} | {shown} | {why} |")
+    found = {name: namespace(name, flambeau, "flambeau") for name in names}
+    missing = [name for name, space in found.items() if space is None]
+    table = {f"torch.{module}": row.why for module, row in _served.table().items() if row.why}
+    alone = [name for name, space in found.items() if space is not None and (name in table or refused_alone(space))]
+    rest = len(names) - len(missing) - len(alone)
+    lines = [
+        f"Of its {len(names)} modules with a public path {len(names) - len(missing)} can be imported here: {rest} are served, {len(alone)} hold "
+        "only names that are refused when they are used (or no public names, as in PyTorch).",
+        "",
+        *([f"Not importable: {', '.join(f'`{name}`' for name in missing)}.", ""] if missing else []),
+    ]
+    grouped: dict[str, list[str]] = {}
+    for name in alone:
+        grouped.setdefault(table.get(name, "said by each name"), []).append(name)
+    lines += ["| modules of refused names | how many | why |", "|---|---|---|"]
+    for why, group in sorted(grouped.items(), key=lambda row: row[1][0]):
+        lines.append(f"| {', '.join(f'`{name}`' for name in group)} | {len(group)} | {why} |")
     return lines
 
 

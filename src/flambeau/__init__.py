@@ -11,7 +11,7 @@ import sys
 from math import e, inf, nan, pi
 from typing import Any
 
-from . import core
+from . import _served, core
 from . import ops as _operators
 from ._settings import (
     are_deterministic_algorithms_enabled,
@@ -85,6 +85,7 @@ legacy_contiguous_format = contiguous_format
 Storage = globals()["FloatStorage"]
 long: dtype  # `int`, `float`, `bool` shadow Python's in this namespace, as torch's do
 
+_served.install()
 _PACKAGES = frozenset(module.name for module in pkgutil.iter_modules(__path__)) - {"__main__"}
 _HOMES = {
     "save": "serialization",
@@ -212,6 +213,7 @@ def _control_flow(name: str) -> Any:
 
 
 ops.higher_order = _OpNamespace("higher_order", _control_flow)
+ops.prims = _OpNamespace("prims", lambda name: importlib.import_module(f"{__package__}.ops.prims").look_up(name))
 for _name in ("_torchaudio", "libtorchaudio"):  # of the real torchaudio, likewise
     _doors.supplied["lib", _name] = lambda: importlib.import_module(f"{__package__}.audio").register()
 for _name in ("_C", "image"):  # of the real torchvision, whose Python part runs on these

@@ -11,6 +11,7 @@ from .core.array import dtypes
 from .core.array.devices import device
 from .core.dispatch.help import explain_namespace as _explain_namespace
 
+__path__: list[str] = []  # the modules below it are in `served.txt`
 __all__ = [
     "Graph",
     "current_accelerator",

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from . import _served
 from .core.context import doors
 from .core.dispatch.help import Told
 
@@ -128,7 +129,7 @@ class _Aliases(MetaPathFinder):
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
         if name.startswith("flambeau."):
-            return _dressed_when_loaded(PathFinder.find_spec(name, path, target))
+            return _dressed_when_loaded(PathFinder.find_spec(name, path, target) or _served.FINDER.find_spec(name))
         ours = _ours(name)
         if ours is None:
             return None
@@ -170,6 +171,9 @@ def _explain(name: str) -> str:
     ours = _ours(name)
     if ours is not None and not _is_inside(ours) and _is_module(ours):
         return f"{name} is a module that has to be imported by its name: import {name}"
+    row = _served.table().get((ours or name).rpartition(".")[0].removeprefix(_served.ROOT))
+    if row is not None and row.why:
+        return f"{name} is not in flambeau: {row.why}"
     nearest = _nearest(*name.rpartition(".")[::2])
     said = f"{name} is not in flambeau yet" + (f"; nearest: {nearest}" if nearest else "")
     if name.partition(".")[0] == "torchvision":
@@ -180,7 +184,8 @@ def _explain(name: str) -> str:
 def _is_module(name: str) -> bool:
     """Whether there is a file for it."""
     parent = sys.modules.get(name.rpartition(".")[0])
-    return parent is not None and PathFinder.find_spec(name, getattr(parent, "__path__", None)) is not None
+    found = parent is not None and PathFinder.find_spec(name, getattr(parent, "__path__", None))
+    return bool(found) or _served.is_served(name)
 
 
 def _nearest(parent: str, name: str) -> str | None:

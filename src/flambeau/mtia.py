@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .runtime.absent import answer, names, no_device, placed, refusal, refused_class
 
+__path__: list[str] = []  # the modules below it are in `served.txt`
 _absent = refusal(RuntimeError, "Cannot execute {name}() without MTIA backend. JAX has no plugin for it here")
 
 _uncompiled = refusal(AssertionError, "Torch not compiled with MTIA enabled. JAX has no plugin for it here")

@@ -102,7 +102,8 @@ class Asking(nn.Module):
 
 def test_a_branch_on_values_inside_goes_as_it_went_for_the_example() -> None:
     net = nn.Sequential(Asking())
-    traced = fb.jit.trace(net, fb.full((3, 2), 2.0), check_trace=False)
+    with pytest.warns(fb.jit.TracerWarning, match="Here the code runs at each call"):
+        traced = fb.jit.trace(net, fb.full((3, 2), 2.0), check_trace=False)
     with pytest.warns(fb.jit.TracerWarning, match="Converting a tensor to a Python") as told:
         loaded = through_a_file(traced)
     asking = Path(__file__).read_text().splitlines()
@@ -114,7 +115,8 @@ def test_a_branch_on_values_inside_goes_as_it_went_for_the_example() -> None:
     again = through_a_file(loaded)
     again(x)
     assert again.get_buffer("0.inner.num_batches_tracked") == 3
-    double = fb.jit.trace(lambda x: x * 2 if x.sum() > 0 else x, fb.ones(3))
+    with pytest.warns(fb.jit.TracerWarning):
+        double = fb.jit.trace(lambda x: x * 2 if x.sum() > 0 else x, fb.ones(3))
     with pytest.warns(fb.jit.TracerWarning):
         assert through_a_file(double)(fb.tensor([-1.0])).tolist() == [-2]
 

@@ -7,6 +7,7 @@ import pickle
 import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any, Dict, List, Optional, Tuple  # noqa: UP035
 
@@ -173,7 +174,8 @@ def test_what_is_not_scripted() -> None:
 
 
 def test_trace_runs_the_code_and_checks_the_result() -> None:
-    traced = fb.jit.trace(lambda x: x * 2 if x.sum() > 0 else x, fb.ones(2))
+    with pytest.warns(fb.jit.TracerWarning):
+        traced = fb.jit.trace(lambda x: x * 2 if x.sum() > 0 else x, fb.ones(2))
     assert traced(fb.ones(2)).tolist() == [2, 2] and traced(-fb.ones(2)).tolist() == [-1, -1]
     with pytest.raises(RuntimeError, match="Encountering a dict at the output of the tracer"):
         fb.jit.trace(lambda x: {"a": x}, fb.ones(1))
@@ -313,3 +315,31 @@ def test_a_tensor_of_one_number_is_a_number_for_annotations():
         theirs = torch.jit.script(function)(torch.tensor([1, 2]), torch.tensor(value))
         ours = fb.jit.script(function)(fb.tensor([1, 2]), fb.tensor(value))
         assert (ours.tolist(), ours.is_floating_point()) == (theirs.tolist(), theirs.is_floating_point())
+
+
+VALUES = {
+    "if": lambda t, x: x if x.sum() > 0 else -x,
+    "assert": lambda t, x: x if bool((x >= 0).all()) else None,
+    "float": lambda t, x: x * float(x.max()),
+    "item": lambda t, x: x * x[0].item(),
+    "int": lambda t, x: x[int(x[1]) :],
+    "tolist": lambda t, x: x * x.tolist()[0],
+    "numpy": lambda t, x: x * x.numpy().size,
+    "complex": lambda t, x: x * complex(x[0]),
+    "none": lambda t, x: x[x > 1] * t.ones(1),
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_code_that_asks_for_values_is_told_of(name: str) -> None:
+    def told(t: Any) -> list[Any]:
+        def code(x: Any) -> Any:
+            return VALUES[name](t, x)
+
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            t.jit.trace(code, t.arange(4.0))
+        kinds = [w for w in seen if issubclass(w.category, t.jit.TracerWarning)]
+        return [(str(w.message).partition(" (Here")[0], w.lineno) for w in kinds]
+
+    assert told(fb) == told(torch)

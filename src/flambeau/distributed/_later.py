@@ -15,6 +15,7 @@ def function(name: str, module: str) -> Any:
 
     later.__name__ = later.__qualname__ = name
     later.__module__ = module
+    later.__refused__ = True  # type: ignore[attr-defined]
     later.__doc__ = "Raises NotImplementedError: it is not there yet."
     return later
 
@@ -25,4 +26,8 @@ def kind(name: str, module: str, base: Any = object) -> Any:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         raise NotImplementedError(f"{module.replace('flambeau', 'torch')}.{name}: {_WHY}")
 
-    return type(name, (base,), {"__init__": __init__, "__module__": module, "__doc__": "It is not there yet."})
+    return type(
+        name,
+        (base,),
+        {"__init__": __init__, "__module__": module, "__doc__": "It is not there yet.", "__refused__": True},
+    )

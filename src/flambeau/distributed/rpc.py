@@ -2,6 +2,8 @@
 
 from . import _later
 
+__path__: list[str] = []  # the modules below it are in `served.txt`
+
 
 def is_available() -> bool:
     """Never."""

@@ -5,9 +5,6 @@ As in PyTorch's trace such a value is a constant of the program, and a TracerWar
 
 from __future__ import annotations
 
-import os
-import sys
-import warnings
 from typing import Any
 
 from ..core.tensor.tensor import Tensor
@@ -18,27 +15,8 @@ from ..export.dynamic_shapes import ShapeError
 from ..export.exported_program import ExportedProgram
 from ..nn.modules.module import Module
 from ..utils import _pytree as pytree
+from ._asked import KINDS, place, tell
 from ._trace import TracerWarning
-
-_LIBRARY = os.path.dirname(os.path.dirname(__file__)) + os.sep
-_KINDS = {
-    "__bool__": "Python boolean",
-    "__int__": "Python integer",
-    "__float__": "Python float",
-    "__index__": "Python index",
-    "item": "Python number",
-    "tolist": "Python list",
-    "numpy": "NumPy array",
-    "__array__": "NumPy array",
-}
-
-
-def _place() -> tuple[str, int]:
-    """The file and the line of the code outside of the library that runs now."""
-    frame: Any = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_LIBRARY):
-        frame = frame.f_back
-    return (frame.f_code.co_filename, frame.f_lineno) if frame is not None else ("<unknown>", 0)
 
 
 def recorded(model: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ExportedProgram:
@@ -50,7 +28,7 @@ def recorded(model: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ex
 
     class Asked(Recorder):
         def asked(self, name: str) -> None:
-            asked[(_KINDS.get(name, "Python value"), *_place())] = None
+            asked[(KINDS.get(name, "Python value"), *place())] = None
 
     tensors = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
     program = None
@@ -64,12 +42,7 @@ def recorded(model: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ex
     if program is None:
         program = export_with(Asked, model, args, kwargs, None)
     for kind, file, line in asked:
-        text = (
-            f"Converting a tensor to a {kind} might cause the trace to be incorrect. We can't record the data flow of Python "
-            f"values, so this value will be treated as a constant in the future. This means that the trace might not "
-            "generalize to other inputs!"
-        )
-        warnings.warn_explicit(text, TracerWarning, file, line)
+        tell(kind, (file, line), TracerWarning)
     return program
 
 

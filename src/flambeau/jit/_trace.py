@@ -14,13 +14,14 @@ from ..random import get_rng_state, set_rng_state  # type: ignore[attr-defined]
 from ..testing import assert_close
 from ..utils import _pytree as pytree
 from . import _state
+from ._asked import TellOfValues
 from ._script import ScriptFunction, ScriptModule, as_script, no_graph, tell
 
 T = TypeVar("T")
 
 
 class TracerWarning(Warning):
-    """Code that gives another result each time, as `check_trace` finds. All else that PyTorch's trace warns of runs as it is here."""
+    """Code that gives another result each time, as `check_trace` finds, or that asks for the values of tensors."""
 
     @staticmethod
     def ignore_lib_warnings() -> None:
@@ -78,7 +79,8 @@ def trace(
 
     Unlike PyTorch's trace, the Python code runs at each call: branches and the module's mode are those of the call. With
     `check_trace` the code runs a second time (a module's as a copy), and a result that is another one by more than `check_tolerance`
-    is told in a TracerWarning. Each of `check_inputs` is run as the example is, which is kept for `save`.
+    is told in a TracerWarning, as is each line that asks for values: they are constants in a file that `save` writes. Each of
+    `check_inputs` is run as the example is, which is kept for `save`.
 
     TypeError if there is no example, RuntimeError for a result that PyTorch's trace does not take.
     """
@@ -93,7 +95,7 @@ def trace(
     if isinstance(func, (ScriptModule, ScriptFunction)):
         return func
     tell()
-    with no_grad():
+    with no_grad(), TellOfValues(TracerWarning):
         first = func(*args, **kwargs)
         _check_output(first, strict)
         if check_trace:
@@ -171,7 +173,8 @@ def trace_module(
     with no_grad():
         for name, example in inputs.items():
             args, kwargs = _arguments(None, example) if example_inputs_is_kwarg else _arguments(example, None)
-            (mod if name == "forward" else getattr(mod, name))(*args, **kwargs)
+            with TellOfValues(TracerWarning):
+                (mod if name == "forward" else getattr(mod, name))(*args, **kwargs)
             examples[name] = (args, kwargs)
         for others in check_inputs or () if check_trace else ():
             for name, other in others.items():

@@ -15,6 +15,7 @@ def refusal(error: type[Exception], text: str) -> Callable[[str], Any]:
             raise error(text.replace("{name}", name))
 
         refused.__name__ = refused.__qualname__ = name
+        refused.__refused__ = True  # type: ignore[attr-defined]
         refused.__doc__ = f"Refused: there is no such device. Raises {error.__name__}."
         return refused
 
@@ -27,7 +28,9 @@ def refused_class(name: str, text: str, base: type = object) -> type:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         raise RuntimeError(text)
 
-    return type(name, (base,), {"__init__": __init__, "__doc__": "Refused: there is no such device."})
+    return type(
+        name, (base,), {"__init__": __init__, "__doc__": "Refused: there is no such device.", "__refused__": True}
+    )
 
 
 def answer(value: Any) -> Callable[[str], Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
+from ...core.dispatch.messages import message
 from .datapipes.datapipe import IterDataPipe, MapDataPipe
-from .datapipes.iter import Shuffler
+from .datapipes.iter.combinatorics import ShufflerIterDataPipe as Shuffler
 from .sampler import draw_seed
 
 __all__ = "apply_random_seed apply_sharding apply_shuffle_seed apply_shuffle_settings get_all_graph_pipes".split()
@@ -44,6 +46,7 @@ def apply_shuffle_settings(datapipe: Any, shuffle: bool | None = None) -> Any:
         return datapipe
     shufflers = [pipe for pipe in get_all_graph_pipes(datapipe) if isinstance(pipe, Shuffler)]
     if not shufflers and shuffle:
+        warnings.warn(message("pipe_shuffler_added"))
         datapipe = datapipe.shuffle()
         shufflers = [datapipe]
     for pipe in shufflers:
@@ -57,8 +60,13 @@ def apply_sharding(datapipe: Any, num_of_instances: int, instance_id: int, shard
     def go(pipe: Any, above: Any) -> None:
         if callable(own := getattr(type(pipe), "apply_sharding", None)):
             if above is not None:
-                raise RuntimeError(f"{pipe} would take a part of the part that {above} takes: leave one of them out")
-            own(pipe, num_of_instances, instance_id)
+                raise RuntimeError(message("pipe_sharded_twice", above=above, pipe=pipe))
+            given = (
+                (num_of_instances, instance_id)
+                if sharding_group is None
+                else (num_of_instances, instance_id, sharding_group)
+            )
+            own(pipe, *given)
             above = pipe
         for source in _sources(pipe):
             go(source, above)

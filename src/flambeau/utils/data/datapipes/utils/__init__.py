@@ -1,0 +1,3 @@
+"""Helpers of data pipes."""
+
+from . import common, decoder
