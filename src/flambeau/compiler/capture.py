@@ -18,6 +18,7 @@ from .findings import Findings
 from .guards import frames
 from .guards.shadow import Refused
 from .inputs import Again, Inputs
+from .joining import joined
 from .overwriting import apart
 from .plan import Computation, Plan
 from .recorder import Recorder
@@ -139,7 +140,7 @@ class Capture:
             recorder.watcher.end()
         plan = found.plan()
         conditions = Conditions(recorder, arguments, found.moving, plan)
-        return Traced(plan, found.computation(apart(self.jaxpr)), conditions, found.once, recorder.give_up)
+        return Traced(plan, found.computation(apart(joined(self.jaxpr))), conditions, found.once, recorder.give_up)
 
 
 def _run(recorder: Recorder, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
