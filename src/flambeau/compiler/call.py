@@ -275,6 +275,9 @@ class Call:
         packed = self.executable.packing.recipes if self.executable.packing else {}
         made = ["None" if i in packed else f"r{i}" for i in range(len(results.recipes))]
         self.add(f"built = Built([{', '.join(made)}], {'numbers' if results.expressions else '()'}, call)")
+        if results.effects and len(results.places) > 1:  # one is found while what leads to it is as it was
+            for place in results.places:
+                self.add(f"built.memo[{id(place)}] = {self.name(place)}.find(call)")
         for effect in results.effects:
             self.add(f"{self.name(_apply)}({self.name(effect)}, built)")
         self.add(f"return {self.name(results.template)}.make(built)")

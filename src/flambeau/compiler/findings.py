@@ -53,7 +53,14 @@ class Findings:
             if recorder.is_outside(tensor) and (tensor._grad is not before or self._is_set_anew(tensor))
         ]
         effects = effects_of(recorder.writes, describer.describe)
-        self.results: Results = Results(self.recipes.recipes, template, effects, expressions.things, describer.recipes)
+        self.results: Results = Results(
+            self.recipes.recipes,
+            template,
+            effects,
+            expressions.things,
+            describer.recipes,
+            list(describer.places.values()),
+        )
         argument_grads = arguments.grads(emit)
         self.edges: list[tuple[Any, int | None, int]] = changed_edges(recorder, arguments, self.recipes.live)
         argument_writes = arguments.writes(emit)

@@ -11,7 +11,7 @@ from ..core.tensor.tensor import Tensor
 from .ahead import Ahead
 from .draws import Drawing
 from .guards.places import Place
-from .templates import Template
+from .templates import OfArgument, Template
 
 SAME, AT, ARGUMENT, MADE, LOOK = "same", "at", "argument", "made", "look"
 OFF, LEAF, USED_UP = -1, -2, -3  # what becomes of a tensor's place on the tape, beside a number of a gradient
@@ -88,6 +88,7 @@ class Results:
     effects: list[Effect]
     expressions: list[Any]  # Python's numbers in these
     handed_out: set[int]  # numbers of the recipes that are used there
+    places: list[OfArgument]  # the caller's containers in these
 
 
 @dataclass(frozen=True, slots=True)

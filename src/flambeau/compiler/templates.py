@@ -79,7 +79,7 @@ class OfNumber(Template):
 
 
 class OfArgument(Template):
-    """A container among the caller's arguments: the way to it from (args, kwargs)."""
+    """A container among the caller's arguments: the way to it from (args, kwargs), as that was before the call changed any."""
 
     __slots__ = ("path",)
 
@@ -87,7 +87,11 @@ class OfArgument(Template):
         self.path: tuple[Any, ...] = path
 
     def make(self, built: Built) -> Any:
-        value, steps = built.call, iter(self.path)
+        known = built.memo.get(id(self))
+        return self.find(built.call) if known is None else known
+
+    def find(self, call: Any) -> Any:
+        value, steps = call, iter(self.path)
         for step in steps:
             value = getattr(value, next(steps)) if step is ATTRIBUTE else value[step]
         return value
@@ -246,6 +250,7 @@ class Describer:
         self.arguments = arguments
         self.looked_up = looked_up  # containers and records that are others at each call, by id
         self.known: dict[int, tuple[Any, Template]] = {}
+        self.places: dict[int, OfArgument] = {}  # the caller's containers that are met, by id
         self.depth: int = 0
         self.recipes: set[int] = set()  # all that were asked for
 
@@ -264,7 +269,9 @@ class Describer:
         if isinstance(value, (tuple, frozenset, slice)) and not self._has_parts(value):
             return Same(value)
         if id(value) in self.arguments:
-            return OfArgument(self.arguments[id(value)][1])
+            if id(value) not in self.places:
+                self.places[id(value)] = OfArgument(self.arguments[id(value)][1])
+            return self.places[id(value)]
         if self.is_old(value) and not isinstance(value, tuple):
             if id(value) in self.looked_up:
                 raise Untraceable(f"it gives out or keeps a {kind.__name__} of tensors that it takes out of its place")

@@ -31,7 +31,7 @@ from .keyed import apart
 from .modules import is_library_class
 from .places import MISSING, Attribute, Item, Named, Own, in_class, is_python_class, is_scope, own_attributes, shown_by
 from .symbols import FRESH, LATER, PENDING, UNKNOWN
-from .values import is_buffer, is_container
+from .values import entries, is_buffer, is_container
 
 _PLACE = frozenset("requires_grad is_leaf grad_fn output_nr retains_grad _version _base _is_view".split())
 _BUFFERS = (np.ndarray, bytearray, array)
@@ -256,6 +256,7 @@ def store_attribute(
         return
     if deleted and watcher.is_old(owner):
         watcher.read(Attribute(owner, name))  # whether it is there
+        _own_entry(watcher, owner, name)
     if isinstance(owner, type):
         if not _is_builtin(owner):
             watcher.writes.put(Own(owner, name))
@@ -268,7 +269,7 @@ def store_attribute(
         return
     if id(owner) in watcher.arguments:
         watcher.writes.mutate(owner, setattr, (name, LATER))
-        shadow.after = functools.partial(complete, watcher, watcher.writes.log[-1], "setattr", 0)
+        complete_later(shadow, owner, "setattr")
         return
     if in_class(type(owner), "__delattr__" if deleted else "__setattr__") in _OF_DICTS and not direct:
         change = (operator.delitem, ()) if deleted else (operator.setitem, (value,))
@@ -335,7 +336,7 @@ def item(shadow: Any, owner: Any, key: Any) -> Any:
     if type(owner).__getitem__ not in _GETS:
         return PENDING
     if id(owner) in watcher.attribute_tables:
-        return or_unknown(watcher.read(Attribute(watcher.attribute_tables[id(owner)], key)))
+        return or_unknown(_own_entry(watcher, watcher.attribute_tables[id(owner)], key))
     if isinstance(owner, dict):
         return _entry(shadow, owner, key)
     if type(key) is int:
@@ -348,6 +349,15 @@ def item(shadow: Any, owner: Any, key: Any) -> Any:
     if watcher.is_old(owner):
         watcher.reads.content(owner, watcher.writes.before(owner))
     return UNKNOWN
+
+
+def _own_entry(watcher: Any, owner: Any, name: Any) -> Any:
+    """Read what an object itself has under a name; its class may have something there, too, which would hide that it is gone."""
+    place = Attribute(owner, name)
+    if type(name) is not str or in_class(type(owner), name) is MISSING:
+        return watcher.read(place)
+    own = Own(owner, name)
+    return own.get() if watcher.writes.is_written(place) else watcher.read(own)
 
 
 def _entry(shadow: Any, owner: Any, key: Any) -> Any:
@@ -364,7 +374,7 @@ def _entry(shadow: Any, owner: Any, key: Any) -> Any:
         value = watcher.read(place)
     if value is MISSING and isinstance(owner, defaultdict) and owner.default_factory is not None:
         watcher.writes.mutate(owner, operator.setitem, (key, LATER))
-        shadow.after = functools.partial(_complete_default, watcher, watcher.writes.log[-1], len(owner))
+        shadow.after = functools.partial(_complete_default, watcher, watcher.writes.log[-1], owner)
         return PENDING
     return or_unknown(value)
 
@@ -402,7 +412,7 @@ def store_item(shadow: Any, owner: Any, key: Any, function: Any, values: tuple[A
     if isinstance(owner, _BUFFERS):
         watcher.refuse(f"it changes a {type(owner).__name__} that was there before")
     if id(owner) in watcher.attribute_tables:
-        store_attribute(shadow, watcher.attribute_tables[id(owner)], key)
+        store_attribute(shadow, watcher.attribute_tables[id(owner)], key, deleted=function is operator.delitem)
         return
     if is_scope(owner):
         watcher.writes.put(Item(owner, key))
@@ -416,7 +426,7 @@ def store_item(shadow: Any, owner: Any, key: Any, function: Any, values: tuple[A
     values = tuple(LATER if v is FRESH or v is UNKNOWN else v for v in values)
     watcher.writes.mutate(owner, function, (key, *values))
     if key is LATER or any(v is LATER for v in values) or isinstance(key, slice):
-        shadow.after = functools.partial(complete, watcher, watcher.writes.log[-1], "", len(owner))
+        complete_later(shadow, owner, "")
 
 
 _IN_PLACE = {
@@ -433,7 +443,7 @@ def in_place(shadow: Any, left: Any, sign: str, right: Any) -> bool:
         watcher.refuse(f"it changes a {type(left).__name__} that was there before")
     iterate(shadow, right)
     watcher.writes.mutate(left, _IN_PLACE[sign], (right,))
-    shadow.after = functools.partial(complete, watcher, watcher.writes.log[-1], sign, len(left))
+    complete_later(shadow, left, sign)
     return True
 
 
@@ -457,27 +467,41 @@ def look_through(watcher: Any, owner: Any) -> None:
         watcher.walked(owner)
 
 
-def _complete_item(watcher: Any, mutation: Any, length: int) -> None:
+_FILLING = frozenset(("add", "update", "__ior__", "|="))
+
+
+def complete_later(shadow: Any, owner: Any, name: str) -> None:
+    """Once the change that was noted last has been made, take down what it has put there."""
+    mutation = shadow.watcher.writes.log[-1]
+    keyed = name in _FILLING or (mutation.function is operator.setitem and mutation.args[0] is LATER)
+    before: Any = 0
+    if keyed and isinstance(owner, dict):
+        before = dict(entries(owner))
+    elif is_container(owner):
+        before = set(owner) if keyed and isinstance(owner, set) else len(owner)
+    shadow.after = functools.partial(complete, shadow.watcher, mutation, name, before)
+
+
+def _complete_item(watcher: Any, mutation: Any, before: Any) -> None:
     owner, key = mutation.container, mutation.args[0]
     if isinstance(key, slice) and isinstance(owner, list):
-        start, stop, step = key.indices(length)
+        start, stop, step = key.indices(before)
         if step == 1:
-            mutation.args = (key, owner[start : start + len(owner) - length + max(stop - start, 0)])
+            mutation.args = (key, owner[start : start + len(owner) - before + max(stop - start, 0)])
         return
     if key is LATER:
-        before = watcher.writes.before(owner)
         added = [k for k in owner if k not in before]
-        if len(owner) == length or not added:
+        if not added:
             watcher.refuse("it sets an entry of a dict under a name that could not be followed")
         key = added[-1]
         watcher.writes.stored.add(Item(owner, key).key)
     mutation.args = (key, owner[key])
 
 
-def _complete_default(watcher: Any, mutation: Any, length: int) -> None:
+def _complete_default(watcher: Any, mutation: Any, before: Any) -> None:
     """A defaultdict has made an entry: what stands there is new, unless its factory is a function that was followed."""
     owner, key = mutation.container, mutation.args[0]
-    _complete_item(watcher, mutation, length)
+    _complete_item(watcher, mutation, before)
     if isinstance(owner.default_factory, type):
         watcher.made(owner[key])
 
@@ -488,13 +512,35 @@ def _put_entries(owner: Any, changed: dict[Any, Any]) -> None:
         kind.__setitem__(owner, key, value)
 
 
-def complete(watcher: Any, mutation: Any, name: str, length: int) -> None:
-    """A change has been made whose arguments were not known: take from the container what it has put there."""
+def _complete_filling(watcher: Any, mutation: Any, before: Any) -> None:
+    """Entries or elements were put in. What is as it was may have been put there, too: it has to be so at the next call."""
+    owner = mutation.container
+    old = watcher.is_old(owner) and id(owner) not in watcher.arguments
+    if isinstance(owner, set):
+        if old:
+            watcher.reads.content(owner, watcher.writes.before(owner))
+        mutation.function, mutation.args = set.update, ([v for v in owner if v not in before],)
+        return
+    named = {key for part in (*mutation.args, mutation.kwargs) if type(part) is dict for key in part}
+    followed = all(type(part) is dict for part in mutation.args)
+    changed = {k: v for k, v in entries(owner) if k in named or k not in before or before[k] is not v}
+    mutation.function, mutation.args, mutation.kwargs = _put_entries, (changed,), {}
+    watcher.made(changed)
+    if old and not followed:
+        for key in before.keys() - changed.keys():
+            look_for_entry(watcher, owner, key)
+
+
+def complete(watcher: Any, mutation: Any, name: str, before: Any) -> None:
+    """A change has been made whose arguments were not known: take from the container what it has put there.
+
+    `before`: what it held until then, or of how many things.
+    """
     owner = mutation.container
     if mutation.function is setattr:
         mutation.args = (mutation.args[0], Attribute(owner, mutation.args[0]).get())
     elif mutation.function is operator.setitem:
-        _complete_item(watcher, mutation, length)
+        _complete_item(watcher, mutation, before)
     elif name == "append" and len(owner):
         mutation.args = (owner[-1],)
     elif name == "move_to_end" and mutation.args[0] is UNKNOWN and mutation.kwargs.get("last", True) is True:
@@ -503,21 +549,12 @@ def complete(watcher: Any, mutation: Any, name: str, length: int) -> None:
         mutation.args = (owner[0],)
     elif name == "insert" and isinstance(mutation.args[0], int):
         mutation.args = (mutation.args[0], owner[mutation.args[0]])
-    elif name == "add":
-        before = watcher.writes.before(owner)
-        mutation.function, mutation.args = set.update, ([v for v in owner if v not in before],)
     elif name in ("extend", "__iadd__", "+=") and isinstance(owner, list):
-        mutation.function, mutation.args = list.extend, (list(owner[length:]),)
+        mutation.function, mutation.args = list.extend, (list(owner[before:]),)
     elif name in ("extend", "__iadd__", "+=") and isinstance(owner, deque) and owner.maxlen is None:
-        mutation.function, mutation.args = deque.extend, (list(owner)[length:],)
-    elif name in ("update", "__ior__", "|=") and isinstance(owner, dict):
-        before = watcher.writes.before(owner)
-        changed = {k: v for k, v in owner.items() if k not in before or before[k] is not v}
-        mutation.function, mutation.args, mutation.kwargs = _put_entries, (changed,), {}
-        watcher.made(changed)
-    elif name in ("update", "|=") and isinstance(owner, set):
-        before = watcher.writes.before(owner)
-        mutation.function, mutation.args = set.update, ([v for v in owner if v not in before],)
+        mutation.function, mutation.args = deque.extend, (list(owner)[before:],)
+    elif name in _FILLING and isinstance(owner, (dict, set)):
+        _complete_filling(watcher, mutation, before)
     else:
         if any(a is UNKNOWN or a is FRESH for a in mutation.args):
             watcher.refuse(f"it changes a {type(owner).__name__} by {name} in a way that could not be followed")

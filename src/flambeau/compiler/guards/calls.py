@@ -21,7 +21,7 @@ from ...core.dispatch.host_numbers import HostFloat, HostNumber, HostText, HostV
 from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
 from ...runtime.settings import CHANGED
-from .access import attribute, complete, imported, in_place, item, iterate, push, store_attribute, store_item
+from .access import attribute, complete_later, imported, in_place, item, iterate, push, store_attribute, store_item
 from .code import LIBRARY, kind_of_code
 from .foreign import show
 from .handed import CALLING, CHANGING, getter, hand_over, settle_places
@@ -353,7 +353,7 @@ def _count(shadow: Any, counter: Any, counted: Any) -> None:
     if watcher.is_old(counter) or id(counter) in watcher.arguments:
         iterate(shadow, counter)
         watcher.writes.mutate(counter, dict.update, (LATER,))
-        shadow.after = functools.partial(complete, watcher, watcher.writes.log[-1], "update", len(counter))
+        complete_later(shadow, counter, "update")
     shadow.push(UNKNOWN)
 
 
@@ -451,7 +451,7 @@ def _change(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[st
             function = getattr(kind, name)
         watcher.writes.mutate(owner, function, args, kwargs)
     if any(a is UNKNOWN or a is FRESH for a in (*args, *kwargs.values())) or name in ("extend", "update", "__iadd__"):
-        shadow.after = functools.partial(complete, watcher, watcher.writes.log[-1], name, len(owner))
+        complete_later(shadow, owner, name)
 
 
 def _method(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
