@@ -13,6 +13,7 @@ import numpy as np
 
 from ...core.array import dtypes
 from ...core.context.grad_mode import state as grad_state
+from ...core.dispatch.at_once import gathered, slices
 from ...core.dispatch.errors import broadcast_clash
 from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, Arrays, Scalar, _attach, _publish, composite, inplace_form, operator
@@ -49,7 +50,7 @@ def _places(index: jax.Array, dim: int) -> tuple[jax.Array, ...]:
     )
 
 
-@indexed(inplace=False)
+@indexed(inplace=False, at_once=gathered)
 def gather(input: Array, dim: int, index: Array, *, sparse_grad: bool = False) -> Array:
     """`out[i][j][k] = input[index[i][j][k]][j][k]` for `dim=0`, and so on; the result has the index's shape.
 
@@ -272,6 +273,9 @@ _IN_SELF = ("index out of range in self", IndexError)
     *_IN_SELF,
     inplace=False,
     narrow=True,
+    at_once=lambda input, dim, index: (
+        slices(input, dim, index) if isinstance(index, Tensor) and index.ndim == 1 else None
+    ),
     unless=lambda dim, ndim: (
         ("INDICES element is out of DATA bounds, id={} axis_dim={size}", RuntimeError) if dim else None
     ),
@@ -541,12 +545,23 @@ def _wrapped(index: Array, size: int) -> Array:
     return jnp.remainder(index, jnp.asarray(max(size, 1), index.dtype))
 
 
+def _taken_at_once(input: Any, dim: Any, indices: Any) -> Tensor | None:
+    """Where nothing has to be spread, and all indices are there."""
+    both = isinstance(input, Tensor) and isinstance(indices, Tensor) and type(dim) is int
+    if not both or indices.dtype is not dtypes.int64 or indices.ndim != input.ndim:
+        return None
+    differ = [d for d, (n, m) in enumerate(zip(input.shape, indices.shape, strict=True)) if n != m]
+    return gathered(input, dim, indices) if not differ or differ == [dim % max(input.ndim, 1)] else None
+
+
 @composite()
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
     """`gather` with `input` and `indices` broadcast to each other outside `dim`; without `dim`, on flat tensors.
 
     Indices count modulo the size along `dim`.
     """
+    if dim is not None and (made := _taken_at_once(input, dim, indices)) is not None:
+        return made
     if indices.dtype is not dtypes.int64:
         raise RuntimeError(f"torch.take_along_dim(): dtype of indices should be Long but got {indices.dtype.abbr}")
     if dim is None:
