@@ -36,9 +36,9 @@ def memory(tensor: Any) -> Memory | None:
     where they are not at hand."""
     if type(tensor) not in plain:
         return None
-    if tensor._edge is not None or tensor._base is not None:
-        if state.grad and (tensor._base is None or tensor._tape_edge() is not None):
-            return None
+    on_tape = tensor._edge is not None or tensor._base is not None
+    if on_tape and state.grad and (tensor._base is None or tensor._tape_edge() is not None):
+        return None
     storage = tensor._storage
     kind = type(storage)
     if kind is Storage:
@@ -150,6 +150,20 @@ def gathered(input: Any, dim: Any, index: Any) -> Tensor | None:
         return None
     y = np.empty(sizes, x.dtype)
     return made(y) if functions.gathered(y, x, start, shape, dim % len(shape), at, place, sizes) else None
+
+
+def taken_along(input: Any, dim: Any, indices: Any) -> Tensor | None:
+    """`take_along_dim`, where nothing has to be spread and all numbers are there."""
+    both = _both(input, indices)
+    if both is None or type(dim) is not int:
+        return None
+    (_, _, shape), (at, _, sizes) = both
+    if at.dtype.itemsize != 8 or len(shape) != len(sizes) or not shape:
+        return None
+    dim = dim % len(shape) if -len(shape) <= dim < len(shape) else -1
+    if any(n != m and d != dim for d, (n, m) in enumerate(zip(shape, sizes, strict=True))):
+        return None
+    return gathered(input, dim, indices) if dim >= 0 else None
 
 
 def named(input: Any, *indices: Any) -> Tensor | None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...core.array import dtypes
 from ...core.context.grad_mode import state as grad_state
-from ...core.dispatch.at_once import gathered, slices
+from ...core.dispatch.at_once import gathered, slices, taken_along
 from ...core.dispatch.errors import broadcast_clash
 from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, Arrays, Scalar, _attach, _publish, composite, inplace_form, operator
@@ -545,22 +545,13 @@ def _wrapped(index: Array, size: int) -> Array:
     return jnp.remainder(index, jnp.asarray(max(size, 1), index.dtype))
 
 
-def _taken_at_once(input: Any, dim: Any, indices: Any) -> Tensor | None:
-    """Where nothing has to be spread, and all indices are there."""
-    both = isinstance(input, Tensor) and isinstance(indices, Tensor) and type(dim) is int
-    if not both or indices.dtype is not dtypes.int64 or indices.ndim != input.ndim:
-        return None
-    differ = [d for d, (n, m) in enumerate(zip(input.shape, indices.shape, strict=True)) if n != m]
-    return gathered(input, dim, indices) if not differ or differ == [dim % max(input.ndim, 1)] else None
-
-
 @composite()
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
     """`gather` with `input` and `indices` broadcast to each other outside `dim`; without `dim`, on flat tensors.
 
     Indices count modulo the size along `dim`.
     """
-    if dim is not None and (made := _taken_at_once(input, dim, indices)) is not None:
+    if dim is not None and (made := taken_along(input, dim, indices)) is not None:
         return made
     if indices.dtype is not dtypes.int64:
         raise RuntimeError(f"torch.take_along_dim(): dtype of indices should be Long but got {indices.dtype.abbr}")
