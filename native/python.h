@@ -33,6 +33,7 @@ struct Py_buffer {  // in the stable ABI from 3.11 on, and the same before
 #pragma weak PyDict_Size
 #pragma weak PyErr_Clear
 #pragma weak PyErr_Occurred
+#pragma weak PyFloat_AsDouble
 #pragma weak PyFloat_FromDouble
 #pragma weak PyList_GetItem
 #pragma weak PyList_Size
@@ -67,6 +68,7 @@ int PyDict_Next(PyObject*, Py_ssize_t* position, PyObject** key, PyObject** valu
 Py_ssize_t PyDict_Size(PyObject*);
 void PyErr_Clear();
 PyObject* PyErr_Occurred();
+double PyFloat_AsDouble(PyObject*);
 PyObject* PyFloat_FromDouble(double);
 PyObject* PyList_GetItem(PyObject*, Py_ssize_t);  // borrowed
 Py_ssize_t PyList_Size(PyObject*);

@@ -242,6 +242,7 @@ def lifted(op: Operator, asks: bool = False) -> Callable[..., Any]:
     """The function on Tensors; one that `asks` others first if it is to be public."""
     quick, optional, name, bind = op.signature.quick, op.signature.optional, op.name, op.signature.bind
     known, held, images, casts = op.programs, channels_last.held, op.images, op.casts
+    at_once = op.at_once
     tensors = op.leading_tensors if asks else 0  # inside the library numbers go everywhere
     # where sizes come one by one the function takes fewer forms than the method, whose programs it shares
     looked: set[Any] | None = set() if asks and op.signature.varargs is not None else None
@@ -250,6 +251,8 @@ def lifted(op: Operator, asks: bool = False) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         if grad_state.around and (found := around(call, casts, op, asks, args, kwargs)) is not PASS:
             return found
+        if at_once is not None and not kwargs and (quickly := at_once(*args)) is not None:
+            return quickly
         dynamic: Any = args
         views: list[tuple[int, Any]] = []
         key = None if kwargs else quick.get(len(args))

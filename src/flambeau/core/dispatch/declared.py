@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from ..array import dtypes, programs
 from ..array.return_types import return_type
 from ..tape.nodes import Program, camel
+from .at_once import AtOnce
 from .autocast import Rules
 from .directly import Direct, Form
 from .numpy_forms import ByNumPy, NumPyForm
@@ -48,6 +49,7 @@ class Operator:
         room: dict[str, str] | None = None,
         stored_by: str | None = None,
         by_numpy: NumPyForm | None = None,
+        at_once: AtOnce | None = None,
     ):
         self.function = function
         self.stored_by = stored_by
@@ -67,6 +69,7 @@ class Operator:
         self.narrow = narrow
         self.direct = direct
         self.by_numpy = by_numpy
+        self.at_once = at_once
         self.whole = whole
         self.real: str | None = real and f"{self.name}: {real}"
         self.constant = constant

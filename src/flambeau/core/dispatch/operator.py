@@ -18,6 +18,7 @@ from ..context.grad_mode import state as grad_state
 from ..context.overrides import PASS, all_silent, ask
 from ..tensor.sparse import SparseOperand
 from ..tensor.tensor import Tensor
+from .at_once import AtOnce
 from .autocast import Rules, rules_of
 from .call import around, inplace_form, into_out, lifted
 from .declared import Operator
@@ -73,6 +74,7 @@ def operator(
     room: dict[str, str] | None = None,
     stored_by: str | None = None,
     by_numpy: NumPyForm | None = None,
+    at_once: AtOnce | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a pure array function as an operator on Tensors. See `docs/design.md` for what the annotations mean.
 
@@ -98,6 +100,7 @@ def operator(
     `stored_by` is the kernel of PyTorch that puts the result into `out=`, where it has an error of its own for a dtype.
     `direct` is how it is computed for such images without a program (see `directly.py`).
     `by_numpy` is how NumPy computes it while there is no program for its shapes (see `numpy_forms.py`).
+    `at_once` is how the host computes small calls of it, always (see `at_once.py`).
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -110,6 +113,7 @@ def operator(
             "of_layers": "nn.functional" in public or ".layers." in function.__module__,
             "direct": direct,
             "by_numpy": by_numpy,
+            "at_once": at_once,
             "between": between,
             "numbers": numbers,
             "whole": whole,

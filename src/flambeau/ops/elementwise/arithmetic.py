@@ -15,6 +15,7 @@ from jax.custom_derivatives import SymbolicZero
 
 from ...core.array import dtypes
 from ...core.context.overrides import name_public
+from ...core.dispatch.at_once import elementwise
 from ...core.dispatch.host_numbers import settle
 from ...core.dispatch.limits import looks_large
 from ...core.dispatch.operator import Array, Scalar, composite, operator, write_result
@@ -51,6 +52,7 @@ def _times(alpha: Any, x: jax.Array) -> jax.Array:
     between=("alpha",),
     exact=("alpha",),
     room={"alpha": "own"},
+    at_once=elementwise("add"),
 )
 def add(input: Array, other: Array, *, alpha: Scalar = 1) -> Array:
     """`input + alpha * other`, with broadcasting."""
@@ -69,6 +71,7 @@ def _sub(input: jax.Array, other: jax.Array, alpha: Any) -> jax.Array:
     between=("alpha",),
     exact=("alpha",),
     room={"alpha": "own"},
+    at_once=elementwise("sub"),
 )
 def sub(input: Array, other: Array, *, alpha: Scalar = 1) -> Array:
     """`input - alpha * other`, with broadcasting. Two bool tensors raise RuntimeError: use `^`."""
@@ -88,7 +91,12 @@ def rsub(input: Array, other: Array, *, alpha: Scalar = 1) -> Array:
     return _sub(other, input, alpha)
 
 
-@operator(promote="common", inplace=("mul_", "__imul__"), methods=("mul", "__mul__", "__rmul__"))
+@operator(
+    promote="common",
+    inplace=("mul_", "__imul__"),
+    methods=("mul", "__mul__", "__rmul__"),
+    at_once=elementwise("mul"),
+)
 def mul(input: Array, other: Array) -> Array:
     """`input * other`, with broadcasting."""
     return input * other
@@ -233,6 +241,7 @@ def _(primals: Any, tangents: Any) -> Any:
     inplace=("true_divide_", "__itruediv__"),
     methods=("true_divide", "__truediv__"),
     grad="DivBackward0",
+    at_once=elementwise("div"),
 )
 def true_divide(input: Array, other: Array) -> Array:
     """`input / other`; integers give the default dtype."""

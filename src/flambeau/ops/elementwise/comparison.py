@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ...core.dispatch.at_once import elementwise
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..support.checks import BOOL, COMPLEX, FLOAT, category, refuse, type_name
@@ -22,7 +23,8 @@ def _comparison(name: str, formula: Callable[..., jax.Array], sign: str, ordered
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"Whether `input {sign} other`, elementwise and with broadcasting."
-    return operator(promote="common", inplace=True, methods=(name, f"__{name}__"), narrow=not ordered)(function)
+    methods, at_once = (name, f"__{name}__"), elementwise(name)
+    return operator(promote="common", inplace=True, methods=methods, narrow=not ordered, at_once=at_once)(function)
 
 
 eq: Callable[..., Tensor] = _comparison("eq", jnp.equal, "==", ordered=False)

@@ -13,6 +13,7 @@ import numpy as np
 
 from ...core.array import dtypes
 from ...core.context.grad_mode import state as grad_state
+from ...core.dispatch.at_once import gathered, slices, taken_along
 from ...core.dispatch.errors import broadcast_clash
 from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, Arrays, Scalar, _attach, _publish, composite, inplace_form, operator
@@ -49,7 +50,7 @@ def _places(index: jax.Array, dim: int) -> tuple[jax.Array, ...]:
     )
 
 
-@indexed(inplace=False)
+@indexed(inplace=False, at_once=gathered)
 def gather(input: Array, dim: int, index: Array, *, sparse_grad: bool = False) -> Array:
     """`out[i][j][k] = input[index[i][j][k]][j][k]` for `dim=0`, and so on; the result has the index's shape.
 
@@ -272,6 +273,9 @@ _IN_SELF = ("index out of range in self", IndexError)
     *_IN_SELF,
     inplace=False,
     narrow=True,
+    at_once=lambda input, dim, index: (
+        slices(input, dim, index) if isinstance(index, Tensor) and index.ndim == 1 else None
+    ),
     unless=lambda dim, ndim: (
         ("INDICES element is out of DATA bounds, id={} axis_dim={size}", RuntimeError) if dim else None
     ),
@@ -547,6 +551,8 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
 
     Indices count modulo the size along `dim`.
     """
+    if dim is not None and (made := taken_along(input, dim, indices)) is not None:
+        return made
     if indices.dtype is not dtypes.int64:
         raise RuntimeError(f"torch.take_along_dim(): dtype of indices should be Long but got {indices.dtype.abbr}")
     if dim is None:

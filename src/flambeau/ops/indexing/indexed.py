@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from ...core.dispatch.at_once import AtOnce
 from ...core.dispatch.limits import refuse_unfit
 from ...core.dispatch.operator import _attach, _publish, inplace_form, operator
 from ...core.tensor.tensor import Tensor
@@ -30,11 +31,13 @@ def indexed(
     narrow: bool = False,
     or_number: dict[str, str] | None = None,
     room: dict[str, str] | None = None,
+    at_once: AtOnce | None = None,
     unless: Callable[[int, int], tuple[str, type[Exception]] | None] = lambda dim, ndim: None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`@operator` for functions of `input, dim, index, ...` (`flat`: `input, index, ...`), with indices in range.
 
-    `unless(dim, ndim)` may give another text and error than the usual ones, as some of PyTorch's kernels do.
+    `unless(dim, ndim)` may give another text and error than the usual ones, as some of PyTorch's kernels do. `at_once`, which looks at
+    the indices itself, is for the function, not for its in-place form.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -72,9 +75,11 @@ def indexed(
             input: Any = args[0] if args else kwargs.get("input")
             refuse_unfit(args[3] if len(args) > 3 else kwargs.get("value"), input._np_dtype)
 
-        def checked(function: Callable[..., Any]) -> Callable[..., Any]:
+        def checked(function: Callable[..., Any], at_once: AtOnce | None = None) -> Callable[..., Any]:
             @functools.wraps(function)
             def outer(*args: Any, **kwargs: Any) -> Any:
+                if at_once is not None and len(args) == 3 and not kwargs and (made := at_once(*args)) is not None:
+                    return made
                 found = limits(args, kwargs)
                 if found is None:
                     return function(*args, **kwargs)
@@ -96,7 +101,7 @@ def indexed(
 
             return outer
 
-        made = checked(call)
+        made = checked(call, at_once)
         _publish(name, made, ("torch",))
         _attach(made, (name,))
         if inplace:

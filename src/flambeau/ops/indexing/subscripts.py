@@ -20,6 +20,7 @@ from ...core.array import dtypes, geometry
 from ...core.array.geometry import Geometry
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.overrides import PASS
+from ...core.dispatch.at_once import named
 from ...core.dispatch.call import with_key
 from ...core.dispatch.declared import Operator
 from ...core.dispatch.errors import kind_of_tensor
@@ -405,8 +406,11 @@ def _getitem(self: Tensor, key: Any) -> Tensor:
         return found
     items = (key,) if type(key) is Tensor else _numbered(key) if type(key) in _LISTS else key
     try:
-        if type(items) is tuple and items and type(items[0]) is Tensor and _inside(self._geometry, items):
-            return _index_at(len(items))(self, *items)
+        if type(items) is tuple and items and type(items[0]) is Tensor:
+            if (made := named(self, *items)) is not None:
+                return made
+            if _inside(self._geometry, items):
+                return _index_at(len(items))(self, *items)
         g, advanced, name = _parse(self, key)
     except SparseOperand as error:
         return instead("__getitem__", error, (self, key), {})

@@ -15,6 +15,7 @@ from ...core.array import dtypes, programs
 from ...core.array.meta import with_shapes
 from ...core.array.size import dimension
 from ...core.context.grad_mode import no_grad, state
+from ...core.dispatch.at_once import slices
 from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.dispatch.signature import not_a_tensor
@@ -166,6 +167,8 @@ def embedding(
     if weight.ndim != 2:
         raise RuntimeError(f"embedding: 'weight' must be 2-D, got shape {list(weight.shape)}")
     padding_idx = _padding_row(padding_idx, weight.shape[0])
+    if max_norm is None and (made := slices(weight, 0, input)) is not None:
+        return made
     _check_indices(input, weight, "embedding", shortens=max_norm is not None)
     if max_norm is not None:
         _limit_norms(weight, input, max_norm, norm_type)
