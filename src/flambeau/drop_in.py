@@ -10,16 +10,18 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
+import itertools
 import sys
 from collections.abc import Iterator, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from . import _served
 from .core.context import doors
+from .core.context.homes import moved
 from .core.dispatch.help import Told
 
 RENAMED = {"torch": "flambeau", "torchvision": "flambeau.vision", "functorch": "flambeau.functorch"}
@@ -64,6 +66,7 @@ def _theirs(name: str) -> str:
     return name
 
 
+@functools.cache
 def _is_inside(name: str) -> bool:
     return any(name == root or name.startswith(root + ".") for root in INSIDE)
 
@@ -106,9 +109,11 @@ def _dressed_when_loaded(spec: ModuleSpec | None) -> ModuleSpec | None:
         execute = spec.loader.exec_module
 
         def exec_module(module: ModuleType) -> None:
+            before = len(sys.modules)
             execute(module)
             if is_installed():
-                _dress(module)
+                _dress_module(spec.name, module)
+                _dress_the_rest(before)
 
         spec.loader.exec_module = exec_module  # type: ignore[method-assign]
     return spec
@@ -140,7 +145,7 @@ class _Aliases(MetaPathFinder):
             if error.name not in (ours, name):
                 raise
             # `from torch import name` passes over an error that bears the name it looked for, and says less itself
-            raise ModuleNotFoundError(_explain(name), name=ours if _is_from_import() else name) from None
+            raise ModuleNotFoundError(_explained(name), name=ours if _is_from_import() else name) from None
         sys.modules.pop(
             name, None
         )  # or else the import machinery would take what was put there meanwhile for its parent's doing
@@ -217,23 +222,51 @@ _OF_PYTHON = frozenset(
     "struct subprocess sys tarfile tempfile textwrap threading time traceback types typing uuid warnings weakref zipfile".split()
 )
 _CHANGED = ("__getattr__", "__path__", "__name__")  # attributes of a module
+_unfinished: list[tuple[str, ModuleType]] = []  # modules that were being imported when the drop-in was installed
 _dressed: dict[str, dict[str, Any]] = {}  # module name -> the attributes that it had before
-_renamed: dict[type, str] = {}  # class -> the module name that it had before
+_MOVED = (type, FunctionType, type(functools.lru_cache(len)))
 
 
-def _dress(finished: ModuleType | None = None) -> None:
-    """Give every loaded module torch's name and its explaining `__getattr__`, and every public class torch's module name."""
+@functools.cache
+def _homes() -> dict[str, str]:
+    """Where PyTorch has what is written elsewhere here: torch's module by our own place (`tools/homes.py` writes the table)."""
+    lines = Path(__file__).with_name("homes.txt").read_text().splitlines()
+    rows = (line.split() for line in lines if not line.startswith("#"))
+    return {place: home for home, *places in rows for place in places}
+
+
+def _dress() -> None:
+    """Give every loaded module torch's name and its explaining `__getattr__`, and public functions and classes torch's module names."""
     for home, module in _modules():
-        if module is not finished and getattr(module.__spec__, "_initializing", False):
-            continue  # its classes have yet to be made, with flambeau's names
-        if home not in _dressed and not _is_inside(home):
+        if getattr(module.__spec__, "_initializing", False):  # what has yet to be made has flambeau's names till then
+            _unfinished.append((home, module))
+        else:
             _dress_module(home, module)
-        for name, value in list(vars(module).items()):
-            if isinstance(value, type) and value.__name__ == name:
-                _rename_class(value, home)
+
+
+def _dress_the_rest(since: int) -> None:
+    """Dress what has been finished meanwhile, and modules that were made and not imported since there were so many."""
+    # an import takes its own name out and puts it back
+    for name in list(itertools.islice(sys.modules, max(since - 4, 0), None)):
+        if not name.startswith("flambeau.") or name in _dressed or _is_inside(name):
+            continue
+        if not getattr((module := sys.modules[name]).__spec__, "_initializing", False):
+            _dress_module(name, module)
+    for home, module in _unfinished[:]:
+        if not getattr(module.__spec__, "_initializing", False):
+            _unfinished.remove((home, module))
+            _dress_module(home, module)
 
 
 def _dress_module(home: str, module: ModuleType) -> None:
+    if home not in _dressed and not _is_inside(home):
+        _dress_names(home, module)
+    for name, value in list(vars(module).items()):
+        if isinstance(value, _MOVED):
+            _rename(value, name, home)
+
+
+def _dress_names(home: str, module: ModuleType) -> None:
     before: dict[str, Any] = {name: vars(module)[name] for name in _CHANGED if name in vars(module)}
     own, theirs = before.get("__getattr__"), _theirs(home)
 
@@ -259,13 +292,29 @@ def _dress_module(home: str, module: ModuleType) -> None:
     module.__getattr__ = __getattr__  # type: ignore[method-assign]
 
 
-def _rename_class(cls: type, seen_in: str) -> None:
-    if not cls.__module__.startswith("flambeau"):
+def _rename(value: Any, name: str, seen_in: str) -> None:
+    """Let a function or class, seen under this name, say that it is where PyTorch has it."""
+    written = value.__module__
+    if type(written) is not str or not written.startswith("flambeau"):
         return
-    home = seen_in if _is_inside(cls.__module__) else cls.__module__
-    if not _is_inside(home):
-        _renamed[cls] = cls.__module__
-        cls.__module__ = _theirs(home)
+    home = _homes().get(f"{written[len('flambeau.') :]}.{value.__qualname__}")
+    if home is None:
+        if _is_inside(written) and (_is_inside(seen_in) or getattr(value, "__name__", None) != name):
+            return
+        home = _theirs(seen_in if _is_inside(written) else written)
+    moved[value] = written
+    value.__module__ = home
+    if isinstance(value, type):
+        for member in list(vars(value).values()):
+            _rename_method(getattr(member, "__func__", member), written, home)
+
+
+def _rename_method(function: Any, written: str, home: str) -> None:
+    """The same for what a class that was written there has in it."""
+    before = function.__module__ if type(function) is FunctionType else None
+    if before and before.startswith("flambeau") and (before == written or not _is_inside(before)):
+        moved[function] = before
+        function.__module__ = home if before == written else _theirs(before)
 
 
 # --- on and off ------------------------------------------------------------------------------------------------------
@@ -279,7 +328,7 @@ def is_installed() -> bool:
 def install() -> None:
     """Make `import torch` and `import torchvision`, and all below them, mean flambeau in this process.
 
-    Under the drop-in flambeau's classes show torch's module names, and a name that is missing raises an error that
+    Under the drop-in flambeau's functions and classes show torch's module names, and a name that is missing raises an error that
     names the nearest one. Calling it twice is harmless. Raises RuntimeError if the real torch is already imported.
     """
     if is_installed():
@@ -316,9 +365,10 @@ def uninstall() -> None:
     doors.in_workers.remove(install)
     for name in [n for n in sys.modules if _ours(n) is not None]:
         del sys.modules[name]
-    for cls, module_name in _renamed.items():
-        cls.__module__ = module_name
-    _renamed.clear()
+    for value, module_name in moved.items():
+        value.__module__ = module_name
+    moved.clear()
+    _unfinished.clear()
     for module_name, before in _dressed.items():
         module = sys.modules.get(module_name)
         for attribute in _CHANGED:

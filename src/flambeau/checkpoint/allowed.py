@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.context.homes import written_in
 from . import names, rebuild
 from .errors import brief, damaged
 
@@ -234,7 +235,7 @@ _KNOWN: dict[tuple[str, str], Any] = {
 
 # what may be called, and by what: never the thing itself where its constructor does more than is wanted
 _CALLS: dict[int, Callable[..., Any]] = {
-    **{id(f): f for f in names.TORCH.values() if callable(f) and getattr(f, "__module__", "") == rebuild.__name__},
+    **{id(f): f for f in names.TORCH.values() if callable(f) and written_in(f) == rebuild.__name__},
     **{id(t): _container(t) for t in (*_CONTAINERS, Counter)},
     id(bytes): _bytes,
     **{id(f): f.call for f in _KNOWN.values() if isinstance(f, Function)},

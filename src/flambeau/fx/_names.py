@@ -168,7 +168,9 @@ def qualified_name(func: Any) -> str:
     module = getattr(func, "__module__", None)
     if module is None:
         raise RuntimeError(f"cannot find module for {func}")
-    if module == _PACKAGE or (module.startswith(_PACKAGE + ".") and getattr(package(), name, None) is func):
+    if of_torch(module) == "torch" or (
+        of_torch(module).startswith("torch.") and getattr(package(), name, None) is func
+    ):
         return f"torch.{name}"
     if module.startswith(_OVERLOADS):
         return f"torch.ops.{module.removeprefix(_OVERLOADS)}.{name}"

@@ -338,6 +338,7 @@ def published(function: _F, module: str, in_python: bool = True) -> _F:
     made: Any = face(function, function.__name__)
     made.in_python = in_python
     name_public(made, f"{module}.{function.__name__}")
+    made.__module__ = "flambeau" + module.removeprefix("torch")
     return cast(_F, made)
 
 
@@ -473,6 +474,7 @@ def guard_class(cls: Any, keep: frozenset[str]) -> None:
             face_of(value, made)
             made.__name__ = name
             made.__qualname__ = f"Tensor.{name}"
+            made.__module__ = "flambeau._tensor"  # where PyTorch has its class of tensors
             setattr(cls, name, made)
             name_public(made, f"torch.Tensor.{name}")
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from ..context.homes import written_in
 from .glossary import arguments_of, blocks
 
 _PAGES = "https://docs.pytorch.org/docs/stable/"
@@ -120,7 +121,7 @@ def _names(public: str) -> Iterator[str]:
 def _modules(function: Any) -> Iterator[str]:
     while (inner := getattr(function, "__wrapped__", None)) is not None:
         function = inner
-    module = (getattr(function, "__module__", None) or "").removeprefix("flambeau.").removeprefix("ops.")
+    module = written_in(function).removeprefix("flambeau.").removeprefix("ops.")
     while module:
         yield module
         module = module.rpartition(".")[0]
@@ -209,10 +210,10 @@ def _page_of(what: Any, public: str) -> str:
     namespace = public.removeprefix("torch.").rpartition(".")[0]
     if _is_method(public):
         home, _, cls = namespace.rpartition(".")
-        written = f"torch.{what.__module__.removeprefix('flambeau.')}.{cls}.{what.__name__}"
+        written = f"torch.{written_in(what).removeprefix('flambeau.')}.{cls}.{what.__name__}"
         for place, page, anchor in (
             ("distributions", "distributions", written),
-            ("utils.data", "data", written if what.__module__.endswith(".distributed") else public),
+            ("utils.data", "data", written if written_in(what).endswith(".distributed") else public),
             ("optim.swa_utils", "optim", public),
         ):
             if home.startswith(place):
@@ -221,11 +222,11 @@ def _page_of(what: Any, public: str) -> str:
     one_page = "backends" if namespace.startswith("backends.") else _ONE_PAGE.get(namespace)
     if one_page is not None:
         return f"{one_page}.html#{public}"
-    written = f"torch.{what.__module__.removeprefix('flambeau.')}.{public.rpartition('.')[2]}"
+    written = f"torch.{written_in(what).removeprefix('flambeau.')}.{public.rpartition('.')[2]}"
     for namespace, page, anchor in (
         ("torch.nn.init.", "nn.init", public),
         ("torch.distributions.", "distributions", written),
-        ("torch.utils.data.", "data", written if what.__module__.endswith(".distributed") else public),
+        ("torch.utils.data.", "data", written if written_in(what).endswith(".distributed") else public),
     ):
         if public.startswith(namespace):
             return f"{page}.html#{anchor}"

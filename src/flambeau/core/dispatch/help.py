@@ -8,6 +8,8 @@ from functools import cached_property
 from types import FunctionType
 from typing import Any
 
+from ..context.homes import written_in
+
 _OURS = __name__.partition(".")[0], "torch"
 
 
@@ -104,7 +106,7 @@ def explain_namespace(
             or isinstance(it.__doc__, Told)
         ):
             continue
-        if not it.__module__.startswith(ours):
+        if not written_in(it).startswith(ours):
             continue
         if isinstance(it, FunctionType):
             it.__doc__ = explained(it, f"{namespace}.{name}")

@@ -67,11 +67,26 @@ def _face_in(namespace: str, name: str, function: Any, in_python: bool | None) -
         else:
             show(made, function, namespace)
         made.__doc__ = explained(made, f"torch.{place}{name}")
-        if namespace not in _PREFIXED:
-            made.__module__ = "flambeau" if namespace == "torch" else f"flambeau.{namespace}"  # where pickle finds it
+        _house(made, namespace, name, bool(made.in_python))
     elif overrides.is_unseen(function) and not isinstance(function.__doc__, Told):
         function.__doc__ = explained(function, f"torch.{place}{name}")
     return made
+
+
+_OTHER_NAMES = {"logsigmoid": "log_sigmoid"}  # what is called otherwise below Python
+
+
+def _house(made: Any, namespace: str, name: str, in_python: bool) -> None:
+    """Say of a face that it is where PyTorch has it, so that pickles name what both libraries have."""
+    if namespace in _PREFIXED:
+        made.__module__ = f"flambeau._C._{namespace}"
+    elif namespace == "torch":
+        made.__module__ = "flambeau.functional" if in_python else "flambeau"
+    elif namespace == "nn.functional" and not in_python:
+        made.__module__ = "flambeau._C._nn"
+        made.__name__ = made.__qualname__ = _OTHER_NAMES.get(name, name)
+    else:
+        made.__module__ = f"flambeau.{namespace}"
 
 
 def _attach(function: Any, names: Iterable[str]) -> None:
@@ -92,6 +107,10 @@ def _attach(function: Any, names: Iterable[str]) -> None:
             made.__doc__ = explained(made, f"torch.Tensor.{name}")
             made.public = method
             method.__qualname__ = f"Tensor.{name}"
+        if name in _BINARY:
+            method.__name__, method.__qualname__ = name, f"Tensor.{name}"
+        if method is not function:
+            method.__module__ = "flambeau._tensor"  # where PyTorch has its class of tensors
         setattr(Tensor, name, method)
 
 
