@@ -8,7 +8,7 @@ from typing import Any
 import mesh_program
 import more_program
 import numpy as np
-from mesh_program import RANK, WORLD, check, refused
+from mesh_program import RANK, STEPS, WORLD, check, refused
 
 import flambeau as fb
 import flambeau.distributed as dist
@@ -20,6 +20,7 @@ from flambeau.distributed.pipelining import PipelineStage, ScheduleDualPipeV, Sc
 from flambeau.distributed.pipelining import ScheduleZBVZeroBubble as ZBV
 from flambeau.distributed.pipelining.schedules import get_schedule_class
 from flambeau.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+from flambeau.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 from flambeau.nn import functional as F
 
 assert more_program.check is check  # its checks are run, too
@@ -168,6 +169,71 @@ def state_dicts_count_steps_in_plain_tensors() -> None:
     found = get_optimizer_state_dict(model, optimizer)["state"]
     assert found["0.weight"]["step"].item() == 8.0 and found["1.bias"]["step"].item() == 2.0
     refused(RuntimeError, "Optimizers are not passed in", lambda: get_optimizer_state_dict(model, []))
+
+
+def _trained(model: Any, step: Any, data: Any, group: Any, compiled: bool = True) -> list[float]:
+    optimizer, found = fb.optim.AdamW(model.parameters(), lr=1e-2), []
+
+    def whole(batch: Any) -> Any:
+        optimizer.zero_grad()
+        loss = step(model, batch)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        return loss.detach()
+
+    run = fb.compile(whole, fullgraph=True) if compiled else whole
+    for batch in data:
+        loss = run(batch).clone()
+        if group is not None:
+            dist.all_reduce(loss, dist.ReduceOp.AVG, group=group)
+        found.append(loss.item())
+    if compiled and group is not None and hasattr(model, "tokens"):  # what a check in one line tells, all hear of
+        held = [p.to_local().clone() for p in model.parameters()]
+        batch = data[0].clone()
+        batch[0, 0] = 99 if dist.get_rank() < WORLD // 2 or dist.get_world_size(group) == WORLD else 0
+        try:
+            run(batch)
+        except (IndexError, dist.DistBackendError):
+            assert all(fb.equal(p.to_local(), was) for p, was in zip(model.parameters(), held, strict=True))
+        else:
+            raise AssertionError("an index out of range was not told")
+    return found
+
+
+def _mlp() -> Any:
+    fb.manual_seed(0)
+    return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 8), nn.Tanh()).double()
+
+
+def _of_text(model: Any, batch: Any) -> Any:
+    return F.cross_entropy(model(batch[:, :-1]).flatten(0, 1), batch[:, 1:].flatten())
+
+
+@check
+def one_program_of_layers_that_are_cut() -> None:
+    """A compiled step with layers cut over processes, and fully sharded along another side of a mesh, is one program of all of them."""
+    text, numbers = mesh_program.text(), fb.from_numpy(np.random.default_rng(3).normal(size=(STEPS, 4 * WORLD, 8)))
+    square = lambda model, x: model(x).pow(2).mean()  # noqa: E731
+    cut_mlp = {"0": ColwiseParallel(), "2": RowwiseParallel()}
+    ways: list[tuple[Any, Any, Any, Any, Any]] = [
+        (mesh_program.gpt, lambda model, mesh: mesh_program.cut(model, mesh, True), lambda m, mesh: mesh_program.sharded(mesh, m),
+         _of_text, text),
+        (_mlp, lambda model, mesh: parallelize_module(model, mesh, cut_mlp),
+         lambda m, mesh: fully_shard(m, mesh=mesh), square, numbers),
+    ]  # fmt: skip
+    for make, cut, shard, step, data in ways:
+        wanted = _trained(make(), step, data, None, False)
+        if make is _mlp:
+            by_layers = _trained(cut(make(), mesh_program.line()), step, data, None)
+            np.testing.assert_allclose(by_layers, wanted, rtol=1e-9)
+        for rows in (1, 2) if make is _mlp else (WORLD // 2,):
+            both = init_device_mesh("cpu", (rows, WORLD // rows), mesh_dim_names=("dp", "tp"))
+            model = shard(cut(make(), both["tp"]), both["dp"])
+            mine = data.chunk(rows, 1)[both["dp"].get_local_rank()]
+            found = _trained(model, step, mine, both["dp"].get_group())
+            np.testing.assert_allclose(found, wanted, rtol=1e-9)
+            assert all(p.device_mesh == both and p.grad.placements == p.placements for p in model.parameters())
 
 
 if __name__ == "__main__":

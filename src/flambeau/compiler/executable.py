@@ -131,6 +131,8 @@ class Builder:
             laid.setdefault(n, _layout_of(storage) if is_far(storage) else NEAR)
             if hasattr(laid[n], "padding") and type(storage) is not PartsStorage:
                 raise Untraceable("it changes gradients in parts of unequal lengths")
+        if self.plan.word is not None:
+            laid.setdefault(self.plan.word, NEAR)
         far = [self.spanning.lies(n, laid.get(n)) for n in range(self.plain)]
         word = None if self.plan.word is None else outputs[self.plan.word]
         exchange = groups.default_group().exchange

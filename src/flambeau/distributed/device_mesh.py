@@ -304,10 +304,10 @@ def _grid_of_devices(mesh: DeviceMesh) -> jax.sharding.Mesh:
 
 
 _active: list[DeviceMesh] = []
-_grids: dict[jax.sharding.Mesh, DeviceMesh] = {}
+_grids: dict[Any, DeviceMesh] = {}
 
 
-def mesh_of(grid: jax.sharding.Mesh) -> DeviceMesh:
+def mesh_of(grid: jax.sharding.Mesh | jax.sharding.AbstractMesh) -> DeviceMesh:
     """The mesh of a grid of JAX's devices: what the first one was called."""
     return _grids[grid]
 

@@ -157,7 +157,10 @@ def _mapped(xla: Callable[..., Any], several: bool, arrays: Any, dims: Any, **pa
 
 def _is_cut(where: Any) -> bool:
     """Whether XLA divides a program over several devices, other than the body of a `shard_map`, which is one device's."""
-    return getattr(where, "num_devices", None) not in (None, 1) and not getattr(where, "manual_axes", ())
+    manual = getattr(where, "manual_axes", ())
+    if manual:
+        return set(manual) != set(where.mesh.axis_names)
+    return getattr(where, "num_devices", None) not in (None, 1)
 
 
 def _lower_on_cpu(

@@ -15,9 +15,32 @@ from jax.extend import core as jex_core
 from ..core.context.tracing import Untraceable
 
 
+class Lines(NamedTuple):
+    """How a value lies of which each line of processes has its own: one for each place along the axes `own`, each cut over the other
+    axes as `spec` says. `sharding` says the same of the line of this process."""
+
+    own: tuple[str, ...]
+    spec: Any
+    sharding: jax.sharding.NamedSharding
+
+    @property
+    def rows(self) -> Any:
+        """JAX's words for all lines' values, one behind the other."""
+        return jax.sharding.PartitionSpec(self.own, *self.spec)
+
+    def of_rows(self, rows: Any) -> Any:
+        """The value of this process's line."""
+        part = rows.addressable_shards[0].data
+        shape = tuple(rows.shape[1:])
+        return jax.make_array_from_single_device_arrays(shape, self.sharding, [part.reshape(part.shape[1:])])
+
+
+ANY = "any"  # a number that may be of any kind
+
+
 class Crossing(NamedTuple):
     """`body` is given a process's parts, and gives parts. `takes` and `gives` say for each how the whole lies over the processes, by
-    its PartitionSpec; None for a value of the process's own.
+    its PartitionSpec, or how that of a line of processes lies (`Lines`); None for a value of the process's own.
     """
 
     name: str

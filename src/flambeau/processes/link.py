@@ -23,6 +23,9 @@ from jaxlib import _jax, utils, xla_client
 from .errors import DistBackendError
 
 _SLICE = 500  # milliseconds: how long a wait is deaf to Ctrl-C
+_HEARTBEAT = (
+    100  # seconds without a sign of life after which a process ends: on a busy machine 20 have passed without one
+)
 _LINGER = 30.0  # seconds that rank 0, which holds the values, waits for the others at the end
 
 
@@ -41,11 +44,11 @@ class Link:
             if rank == 0:
                 port = address.rpartition(":")[2]
                 self._service = _jax.get_distributed_runtime_service(
-                    f"[::]:{port}", world_size, heartbeat_timeout=20, shutdown_timeout=5, recoverable=True
+                    f"[::]:{port}", world_size, heartbeat_timeout=_HEARTBEAT, shutdown_timeout=5, recoverable=True
                 )
             self.client = _jax.get_distributed_runtime_client(
                 address, rank, init_timeout=max(int(timeout), 1), shutdown_timeout=5, shutdown_on_destruction=False,
-                heartbeat_timeout=20, use_compression=False,
+                heartbeat_timeout=_HEARTBEAT, use_compression=False,
             )  # fmt: skip
             self.client.connect()
         self._devices: list[Any] | None = None

@@ -1,9 +1,11 @@
 """Compiled functions over tensors that are cut over processes: one program of XLA over all of them.
 
-A traced function has values of two kinds: far ones, which are cut over the processes (parameters, optimizers' state, gradients), and
-near ones, of which each process has its own (its batch, activations, the loss). Far ones are arrays of the program, and XLA
+A traced function has values of three kinds: far ones, which are cut over the processes (parameters, optimizers' state, gradients),
+near ones, of which each process has its own (its batch, activations, the loss), and those of a line of processes (layers that are
+cut along one side of a mesh, whose parameters were cut along the other). Far ones are arrays of the program, and XLA
 places what is sent for them; near ones are rows of arrays over all ranks, and what is computed of them is the body of a
-`shard_map`. Between the two stand steps (`crossing.py`): parameters are gathered, gradients scattered.
+`shard_map`; a line's are rows along some axes, and the `shard_map` is over these: XLA places what is sent within a line.
+Between them stand steps (`crossing.py`): parameters are gathered, gradients scattered, parts put together.
 """
 
 from __future__ import annotations
@@ -19,11 +21,12 @@ from jax.extend.core import Literal
 
 from ..core.array import devices
 from ..core.context.tracing import Untraceable
-from .crossing import crossing_p
+from .crossing import ANY, Lines, crossing_p
 from .joint import Form, Offered, as_row, own_row, step_of
 from .patterns import along, axes
 
 FAR, NEAR, FREE, NUMBERS = "far", "near", "free", "numbers"  # free: computed of constants alone
+Kind = str | tuple[str, ...]  # one of these, or the axes along which each line of processes has its own value
 _SAME = jax.sharding.PartitionSpec()
 
 
@@ -41,6 +44,11 @@ def _refused(why: str) -> Untraceable:
     return Untraceable(f"tensors cut over several processes: {why}")
 
 
+def _kind_of(lies: Any) -> Kind:
+    """The kind of a value that lies so for a crossing."""
+    return NEAR if lies is None else lies.own if isinstance(lies, Lines) else FAR
+
+
 class Spanning:
     """A jaxpr as a function of arrays over all processes. `kinds` says of which kind each input is, constants first.
 
@@ -54,14 +62,14 @@ class Spanning:
         self.rows = jax.sharding.PartitionSpec(self.axes)
         given = dict(zip((*jaxpr.constvars, *jaxpr.invars), kinds, strict=True))
         self.numbers: set[Any] = {v for v, kind in given.items() if kind == NUMBERS}
-        self.kinds: dict[Any, str] = {v: NEAR if kind == NUMBERS else kind for v, kind in given.items()}
+        self.kinds: dict[Any, Kind] = {v: NEAR if kind == NUMBERS else kind for v, kind in given.items()}
         self.sent: list[tuple[str, int]] = []
         self.as_rows: set[int] = set()  # numbers of far outputs that are given as near ones
         self.padded: dict[int, Any] = {}  # far outputs that lie in parts of unequal lengths, and how
         self.made: dict[Any, Any] = {}
         self.equations: list[Any] = [e for e in self._alive() if self._classify(e) != FREE]
         self.free: list[Any] = [e for e in jaxpr.eqns if e.outvars and self.kinds.get(e.outvars[0]) == FREE]
-        self.regions: list[tuple[str, list[Any]]] = self._scheduled()
+        self.regions: list[tuple[Kind, list[Any]]] = self._scheduled()
 
     def _alive(self) -> list[Any]:
         needed = {v for v in self.jaxpr.outvars if not isinstance(v, Literal)}
@@ -72,25 +80,16 @@ class Spanning:
                 needed |= set(_reads(equation))
         return kept[::-1]
 
-    def _classify(self, equation: Any) -> str:
+    def _classify(self, equation: Any) -> Kind:
         self.made.update(dict.fromkeys(equation.outvars, equation))
         given = {self.kinds[v] for v in _reads(equation)}
+        several = given - {NEAR, FREE}
         if equation.primitive is crossing_p:
-            crossing = equation.params["crossing"]
-            for atom, spec in zip(equation.invars, crossing.takes, strict=True):
-                if (self._kind(atom) == FAR) is (spec is None):
-                    raise _refused(f"what goes into {crossing.name} lies otherwise than at the trace")
-            self.sent += crossing.sent
-            kinds = [NEAR if spec is None else FAR for spec in crossing.gives]
-            self.kinds.update(zip(equation.outvars, kinds, strict=True))
-            return NEAR
+            return self._crossed(equation)
         if equation.effects:
-            kind = self._step(equation, given)
-        elif FAR in given:
-            for v in _reads(equation):
-                if self.kinds[v] == NEAR and v.aval.ndim and v not in self.numbers:
-                    raise _refused(f"{equation.primitive.name} has a tensor of this process's own beside one of them")
-            kind = FAR
+            kind = self._step(equation, several)
+        elif several:
+            kind = NEAR if self._tells(equation, given) else self._of_several(equation, several)
         else:
             kind = NEAR if NEAR in given else FREE
             if all(v in self.numbers or self.kinds[v] == FREE for v in _reads(equation)):
@@ -98,14 +97,39 @@ class Spanning:
         self.kinds.update(dict.fromkeys(equation.outvars, kind))
         return kind
 
-    def _step(self, equation: Any, given: set[str]) -> str:
+    def _crossed(self, equation: Any) -> Kind:
+        crossing = equation.params["crossing"]
+        for atom, lies in zip(equation.invars, crossing.takes, strict=True):
+            kind, wanted = self._kind(atom), _kind_of(lies)
+            if lies != ANY and kind != wanted and not (kind == FREE and wanted == NEAR):
+                raise _refused(f"what goes into {crossing.name} lies otherwise than at the trace")
+        self.sent += crossing.sent
+        self.kinds.update(zip(equation.outvars, map(_kind_of, crossing.gives), strict=True))
+        return NEAR
+
+    def _of_several(self, equation: Any, kinds: set[Kind]) -> Kind:
+        """The kind of what is computed of values that several processes have together."""
+        if len(kinds) > 1:
+            raise _refused(f"{equation.primitive.name} has tensors that are cut over different processes")
+        for v in _reads(equation):
+            if self.kinds[v] == NEAR and v.aval.ndim and v not in self.numbers:
+                raise _refused(f"{equation.primitive.name} has a tensor of this process's own beside one of them")
+        return next(iter(kinds))
+
+    def _tells(self, equation: Any, given: set[Kind]) -> bool:
+        """Whether it joins what checks of values tell, of which each process has its own."""
+        numbers = [v.aval for v in (*_reads(equation), *equation.outvars)]
+        own = any(self.kinds[v] == NEAR and v not in self.numbers for v in _reads(equation))
+        return own and all(a.ndim == 0 for a in numbers) and all(v.aval.dtype.kind in "bi" for v in equation.outvars)
+
+    def _step(self, equation: Any, several: set[Kind]) -> Kind:
         step = step_of(equation)
-        if step is None or FAR in given or step.exchange.n != self.n:
+        if step is None or several or step.exchange.n != self.n:
             raise _refused("something else than a collective of all processes calls back")
         self.sent += [(step.name, _bytes(v.aval)) for v in equation.outvars]
         return NEAR
 
-    def _kind(self, atom: Any) -> str:
+    def _kind(self, atom: Any) -> Kind:
         return FREE if isinstance(atom, Literal) else self.kinds[atom]
 
     def lies(self, number: int, known: Any) -> Any:
@@ -114,6 +138,8 @@ class Spanning:
         A far number that is to be near (`known` is NEAR) is given so, as a count of steps that began near.
         """
         atom = self.jaxpr.outvars[number]
+        if isinstance(self._kind(atom), tuple):
+            return self._lies_in_lines(number, known)
         if self._kind(atom) != FAR:
             if known not in (None, NEAR):
                 raise _refused("it writes this process's own values to one")
@@ -132,6 +158,16 @@ class Spanning:
             return _SAME
         raise _refused("it gives one that was computed inside, whose layout is not known")
 
+    def _lies_in_lines(self, number: int, known: Any) -> Any:
+        atom = self.jaxpr.outvars[number]
+        maker = self.made[atom]
+        if atom.aval.ndim == 0 and known == NEAR:
+            self.as_rows.add(number)
+            return None
+        if known not in (None, NEAR) or maker.primitive is not crossing_p:
+            raise _refused("it gives one that was computed inside, whose layout is not known")
+        return self._sharding(atom, maker)
+
     def _sharding(self, atom: Any, maker: Any) -> Any:
         if maker is None:
             return True  # an input, as it is
@@ -139,16 +175,16 @@ class Spanning:
             return maker.params["crossing"].gives[maker.outvars.index(atom)]
         return maker.params["sharding"]
 
-    def _scheduled(self) -> list[tuple[str, list[Any]]]:
+    def _scheduled(self) -> list[tuple[Kind, list[Any]]]:
         """The equations in stretches of one kind, each as long as can be."""
         there = {v for v, kind in self.kinds.items() if v not in self.made or kind == FREE}
         rest, found = self.equations, []
+        kinds = dict.fromkeys([NEAR, FAR, *map(self._region, rest)])
         while rest:
-            for kind in (NEAR, FAR):
+            for kind in kinds:
                 taken, left, inside = [], [], set(there)
                 for equation in rest:
-                    near = self._is_near(equation)
-                    if near is (kind == NEAR) and all(v in inside for v in _reads(equation)):
+                    if self._region(equation) == kind and all(v in inside for v in _reads(equation)):
                         taken.append(equation)
                         inside.update(v for v in equation.outvars if self.kinds[v] == kind)
                     else:
@@ -159,8 +195,8 @@ class Spanning:
                     found.append((kind, taken))
         return found
 
-    def _is_near(self, equation: Any) -> bool:
-        return bool(equation.primitive is crossing_p or equation.effects) or self.kinds[equation.outvars[0]] == NEAR
+    def _region(self, equation: Any) -> Kind:
+        return NEAR if equation.primitive is crossing_p or equation.effects else self.kinds[equation.outvars[0]]
 
     # --- the program ----------------------------------------------------------------------------------------------
 
@@ -173,6 +209,8 @@ class Spanning:
         for kind, equations in self.regions:
             if kind == NEAR:
                 self._near(equations, env)
+            elif isinstance(kind, tuple):
+                self._in_lines(kind, equations, env)
             else:
                 _evaluate([*self._free_for(equations), *equations], _View(self, env))
         return [self._output(n, atom, env) for n, atom in enumerate(self.jaxpr.outvars)]
@@ -187,6 +225,9 @@ class Spanning:
         inside = dict(env)
         _evaluate(self.free, inside)
         value = jnp.asarray(atom.val) if isinstance(atom, Literal) else inside[atom]
+        if isinstance(kind := self._kind(atom), tuple):
+            own = jax.sharding.PartitionSpec(kind)
+            return jax.shard_map(lambda x: x, mesh=self.mesh, in_specs=own, out_specs=self.rows, check_vma=False)(value)
         return jnp.broadcast_to(value[None], (self.n, *value.shape))
 
     def _free_for(self, equations: Sequence[Any]) -> list[Any]:
@@ -204,22 +245,63 @@ class Spanning:
         outside = dict.fromkeys(v for e in (*free, *equations) for v in _reads(e) if v in env and v not in made)
         constants = {v: env[v] for v in outside if self.kinds[v] == FREE}
         inputs = [v for v in outside if v not in constants]
-        specs = {v: spec for e in equations if e.primitive is crossing_p
-                 for v, spec in zip(e.invars, e.params["crossing"].takes, strict=True) if spec is not None}  # fmt: skip
-        gives = {v: spec for e in equations if e.primitive is crossing_p
-                 for v, spec in zip(e.outvars, e.params["crossing"].gives, strict=True) if spec is not None}  # fmt: skip
+        takes, gives = self._crossings_of(equations)
         outputs = [v for equation in equations for v in equation.outvars if type(v).__name__ != "DropVar"]
 
         def body(*values: Any) -> Any:
-            inside = constants | {v: x if v in specs else x[0] for v, x in zip(inputs, values, strict=True)}
+            inside = constants | {v: x if self.kinds[v] == FAR else x[0] for v, x in zip(inputs, values, strict=True)}
             with along(self.axes):
                 _evaluate([*free, *equations], inside)
-            return tuple(inside[v] if v in gives else inside[v][None] for v in outputs)
+            return tuple(inside[v] if self.kinds[v] == FAR else inside[v][None] for v in outputs)
 
         results = jax.shard_map(
-            body, mesh=self.mesh, in_specs=tuple(specs.get(v, self.rows) for v in inputs),
-            out_specs=tuple(gives.get(v, self.rows) for v in outputs), check_vma=False,
+            body, mesh=self.mesh, in_specs=tuple(self._spec(v, takes.get(v)) for v in inputs),
+            out_specs=tuple(self._spec(v, gives.get(v)) for v in outputs), check_vma=False,
         )(*[env[v] for v in inputs])  # fmt: skip
+        env.update(zip(outputs, results, strict=True))
+
+    def _crossings_of(self, equations: Sequence[Any]) -> tuple[dict[Any, Any], dict[Any, Any]]:
+        """How the values lie that crossings take and give."""
+        takes: dict[Any, Any] = {}
+        gives: dict[Any, Any] = {}
+        for equation in equations:
+            if equation.primitive is crossing_p:
+                crossing = equation.params["crossing"]
+                for v, lies in zip(equation.invars, crossing.takes, strict=True):
+                    if lies not in (None, ANY) and takes.setdefault(v, lies) != lies:
+                        raise _refused("a tensor is taken in two ways at once")
+                gives.update(zip(equation.outvars, crossing.gives, strict=True))
+        return takes, gives
+
+    def _spec(self, v: Any, lies: Any) -> Any:
+        """JAX's words for how a value of a `shard_map` over all axes lies."""
+        kind = self.kinds[v]
+        if kind == NEAR:
+            return self.rows
+        if kind == FAR:
+            return _SAME if lies is None else lies
+        return jax.sharding.PartitionSpec(kind) if lies is None else lies.rows
+
+    def _in_lines(self, own: Any, equations: list[Any], env: dict[Any, Any]) -> None:
+        """What is computed of a line's values: XLA cuts it along the other axes."""
+        free = self._free_for(equations)
+        made = {v for equation in equations for v in equation.outvars}
+        outside = dict.fromkeys(v for e in (*free, *equations) for v in _reads(e) if v in env and v not in made)
+        constants = {v: env[v] for v in outside if self.kinds[v] == FREE}
+        inputs = [v for v in outside if v not in constants]
+        given = [self.shared(env[v]) if self.kinds[v] == NEAR else env[v] for v in inputs]
+        rows = jax.sharding.PartitionSpec(own)
+        outputs = [v for equation in equations for v in equation.outvars if type(v).__name__ != "DropVar"]
+
+        def body(*values: Any) -> Any:
+            inside = constants | {v: x if self.kinds[v] == NEAR else x[0] for v, x in zip(inputs, values, strict=True)}
+            _evaluate([*free, *equations], inside)
+            return tuple(inside[v][None] for v in outputs)
+
+        results = jax.shard_map(
+            body, mesh=self.mesh, in_specs=tuple(_SAME if self.kinds[v] == NEAR else rows for v in inputs),
+            out_specs=(rows,) * len(outputs), axis_names=set(own), check_vma=False,
+        )(*given)  # fmt: skip
         env.update(zip(outputs, results, strict=True))
 
     def shared(self, rows: Any) -> Any:
@@ -293,6 +375,7 @@ class _Form(Form):
         self.lower(jitted.lower(*arguments))
 
     def _laid(self, lies: Any) -> Any:
+        lies = lies.rows if isinstance(lies, Lines) else lies
         if isinstance(lies, jax.sharding.PartitionSpec):
             return jax.sharding.NamedSharding(self._rows.mesh, lies)
         return lies if isinstance(lies, jax.sharding.Sharding) else lies.padded_sharding
@@ -308,6 +391,9 @@ class _Form(Form):
         found = [own_row(result) if row else result for row, result in zip(rows, results, strict=False)]
         for number, lies in self._padded.items():
             found[number] = lies.of_padded(found[number])
+        for number, lies in enumerate(self._far):
+            if isinstance(lies, Lines):
+                found[number] = lies.of_rows(found[number])
         for (
             number
         ) in self._numbers:  # not bound to this process's device: uncompiled, it goes together with what is cut

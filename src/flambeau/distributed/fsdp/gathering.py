@@ -21,11 +21,10 @@ from ...core.context.grad_mode import state as grad_state
 from ...core.context.tracing import Untraceable
 from ...core.tape.nodes import OperatorNode, Saved
 from ...core.tensor.tensor import Tensor, wrap
-from ...processes import groups
-from ...processes.crossing import Crossing, cross
-from ...processes.patterns import ALL_GATHER, ALL_REDUCE, REDUCE_SCATTER, axes
-from ..device_mesh import DeviceMesh
-from ..tensor import parts
+from ...processes.crossing import ANY, Crossing, cross
+from ...processes.patterns import ALL_GATHER, ALL_REDUCE, REDUCE_SCATTER
+from ..device_mesh import DeviceMesh, mesh_of
+from ..tensor import parts, tracked
 from ..tensor.layouts import Layout, Unequal
 from ..tensor.processes import NamedSharding, assembled, local, part_of, together
 from .api import MixedPrecisionPolicy
@@ -295,21 +294,46 @@ class Gather(Function):
         return None, None, *made
 
 
-def _checked(plan: Plan) -> None:
+class _Lines(NamedTuple):
+    """How a plan's parameters lie in a program of all processes, cut (`outer`) and whole (`inner`, None for a process's own);
+    the axes along which they are gathered and averaged, and how the processes stand."""
+
+    outer: list[Any]
+    inner: list[Any]
+    axes: tuple[str, ...]
+    grid: tuple[int, ...]
+
+
+def _lines(plan: Plan, numbers: Any) -> _Lines:
     """Raises Untraceable for what can't be a part of one program of all processes."""
-    mesh = plan.mesh
-    link = groups.default_group().exchange.link
-    if link is None or list(mesh.grid.devices.flat) != list(link.devices()):
-        raise Untraceable("parameters are cut over a part of the processes")
-    if any(place.inner is not None for place in plan.places):
-        raise Untraceable("parameters are cut along several sides of a mesh")
+    mesh, around = tracked.standing(plan.mesh), tracked.standing(plan.mesh.root)
+    along = tuple(mesh.names[side] for side in plan.mesh.sides)
+    places = [plan.places[i] for i in numbers]
+    if mesh.own and any(place.inner is None for place in places):
+        raise Untraceable("parameters are cut along one side of a mesh alone, beside others that are cut along both")
+    inner = [place.inner and tracked.standing(mesh_of(place.inner.mesh)).lies(place.inner.spec) for place in places]
+    P = jax.sharding.PartitionSpec
+    outer: list[Any] = []
+    for place in places:
+        if place.inner is not None:
+            assert not isinstance(place.outer, Unequal)
+            outer.append(around.lies(place.outer.spec))
+        else:
+            outer.append(P() if place.dim is None else P(*[None] * place.dim, along[-1]))
+    return _Lines(outer, inner, along, mesh.grid)
+
+
+def _own_shape(shape: Sequence[int], place: Place) -> tuple[int, ...]:
+    """Of a whole parameter, what a process holds."""
+    return tuple(shape) if place.inner is None else place.inner.shard_shape(tuple(shape))
 
 
 def traced_wholes(plan: Plan, arrays: Sequence[Any], after: Any = None) -> list[Tensor]:
     """`wholes` as a step of a program that is being traced."""
-    _checked(plan)
-    target, n, axis = plan.policy.param_dtype, plan.mesh.shape[-1], axes(plan.mesh.ndim)[-1]
+    lines = _lines(plan, range(len(arrays)))
+    target, n, axis = plan.policy.param_dtype, plan.mesh.shape[-1], lines.axes[-1]
     shapes = [array.shape for array in arrays]
+    own = [_own_shape(shape, place) for shape, place in zip(shapes, plan.places, strict=True)]
     arrays = [_to_length(array, place, n) for array, place in zip(arrays, plan.places, strict=True)]
     floats = [dtypes.from_numpy(array.dtype).is_floating_point for array in arrays]
     kinds = [
@@ -320,7 +344,7 @@ def traced_wholes(plan: Plan, arrays: Sequence[Any], after: Any = None) -> list[
     batches = [[i for i in cut if kinds[i] == kind] for kind in dict.fromkeys(kinds[i] for i in cut)]
 
     def body(*mine: Any) -> tuple[Any, ...]:
-        at = None if after is None else _zero_of(mine[-1])
+        at = None if after is None else mine[-1]
         mine = mine if after is None else mine[:-1]
         made = [part.astype(kind) for part, kind in zip(mine, kinds, strict=True)]
         for numbers in batches:
@@ -330,25 +354,28 @@ def traced_wholes(plan: Plan, arrays: Sequence[Any], after: Any = None) -> list[
             for i, rows in zip(numbers, jnp.split(flat, ends[:-1], axis=1), strict=True):
                 pieces = rows.reshape(n, *made[i].shape)
                 whole = jnp.concatenate(list(pieces), axis=plan.places[i].dim)
-                made[i] = jax.lax.slice(whole, (0,) * whole.ndim, shapes[i])
+                made[i] = jax.lax.slice(whole, (0,) * whole.ndim, own[i])
         return tuple(made)
 
     results = [jax.ShapeDtypeStruct(shape, kind) for shape, kind in zip(shapes, kinds, strict=True)]
     sent = tuple((ALL_GATHER.name, sum(int(arrays[i].size) * kinds[i].itemsize for i in b)) for b in batches)
-    specs = _specs(plan, range(len(arrays)))
-    takes = specs if after is None else (*specs, None)
-    given = arrays if after is None else [*arrays, after]
+    takes = lines.outer if after is None else [*lines.outer, ANY]
+    given = arrays if after is None else [*arrays, _zero_of(after)]
     step = Crossing(
-        "the gathering of parameters", body, takes, (None,) * len(arrays), tuple(results), sent, plan.mesh.shape
+        "the gathering of parameters", body, tuple(takes), tuple(lines.inner), tuple(results), sent, lines.grid
     )
-    return [wrap(array) for array in cross(step, given)]
+    made = [wrap(array) for array in cross(step, given)]
+    for tensor, place in zip(made, plan.places, strict=True):
+        if place.inner is not None:
+            tracked.mark(tensor, mesh_of(place.inner.mesh), place.inner)
+    return made
 
 
 def _zero_of(value: Any) -> Any:
     """0, of a value: XLA does not know that it is always 0."""
-    number = jnp.real(value).reshape(-1)[:1]
-    if not number.size:
+    if not value.size:
         return jnp.int32(0)
+    number = jnp.real(jax.lax.slice(value, (0,) * value.ndim, (1,) * value.ndim)).reshape(1)
     number = number.astype(jnp.uint8) if number.dtype == jnp.bool_ else number
     bits = jax.lax.bitcast_convert_type(number[0], jnp.dtype(f"uint{8 * number.dtype.itemsize}"))
     return jax.lax.population_count(bits).astype(jnp.int32) >> 7  # of at most 64 bits
@@ -368,20 +395,13 @@ def _to_length(array: Any, place: Place, n: int) -> Any:
     return jnp.pad(array, [(0, missing if d == place.dim else 0) for d in range(array.ndim)])
 
 
-def _specs(plan: Plan, numbers: Any) -> tuple[Any, ...]:
-    """How parameters lie over the last side of the mesh."""
-    axis = axes(plan.mesh.ndim)[-1]
-    P = jax.sharding.PartitionSpec
-    dims = [plan.places[i].dim for i in numbers]
-    return tuple(P() if dim is None else P(*[None] * dim, axis) for dim in dims)
-
-
 def traced_parts(plan: Plan, grads: Sequence[Any], needed: Sequence[bool], kinds: Sequence[Any]) -> list[Tensor | None]:
     """The averaged gradients, as a step of a program that is being traced."""
     target, n, factor = plan.policy.reduce_dtype, plan.mesh.shape[-1], plan.factor
-    *copies, axis = axes(plan.mesh.ndim)
-    times = math.prod(plan.mesh.shape[:-1]) if factor is None else 1
     numbers = [i for i, wanted in enumerate(needed) if wanted]
+    lines = _lines(plan, numbers)
+    *copies, axis = lines.axes
+    times = math.prod(plan.mesh.shape[:-1]) if factor is None else 1
     values = [grads[i]._array for i in numbers]
     dtypes_in = [value.dtype if target is None else target.numpy for value in values]
     places = [plan.places[i] for i in numbers]
@@ -417,7 +437,7 @@ def traced_parts(plan: Plan, grads: Sequence[Any], needed: Sequence[bool], kinds
         ]
         sent += tuple((ALL_REDUCE.name, length) for length in lengths)
     step = Crossing(
-        "the averaging of gradients", body, (None,) * len(values), _specs(plan, numbers), results, sent, plan.mesh.shape
+        "the averaging of gradients", body, tuple(lines.inner), tuple(lines.outer), results, sent, lines.grid
     )
     made = cross(step, values) if numbers else []
     first = [jax.lax.slice(whole, (0,) * whole.ndim, v.shape) for whole, v in zip(made, values, strict=True)]

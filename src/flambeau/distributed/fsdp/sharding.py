@@ -75,7 +75,7 @@ class Within:
 
 def _own_array(args: Any) -> Any:
     """The first array among a module's arguments that is this process's own; None if there is none."""
-    plain = (a for a in args if isinstance(a, Tensor) and type(a._storage) is Storage)
+    plain = (a for a in args if isinstance(a, Tensor) and type(a._storage) is Storage and not layouts.lies_on_a_mesh(a))
     return next((a._array for a in plain), None)
 
 

@@ -22,7 +22,7 @@ from ...core.dispatch.call import arrays_of, edges_of, recorded_node
 from ...core.tensor.storage import LaidStorage, PartsStorage, Storage
 from ...core.tensor.tensor import Tensor, wrap
 from ..device_mesh import DeviceMesh, mesh_of
-from . import along, layouts, parts
+from . import along, layouts, parts, tracked
 from .placement_types import Partial, Placement, Replicate, Shard, _NormPartial
 from .processes import assembled, part_of
 
@@ -346,7 +346,9 @@ def _concerned(args: Sequence[Any], ruled: bool) -> bool:
 def answer(call: Any, op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What a call of an operator is, computed of this process's parts; PASS where it is to be computed of the whole."""
     rule, after = _RULES.get(op.name), along.ruled(op.name)
-    if grad_state.trace is not None or grad_state.transforms or "out" in kwargs:
+    if grad_state.trace is not None:
+        return _traced(call, args, kwargs)
+    if grad_state.transforms or "out" in kwargs:
         return PASS
     if getattr(call, "writes", False):
         return _written(call, args, kwargs)
@@ -362,6 +364,16 @@ def answer(call: Any, op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
         except (_Whole, TypeError, ValueError):
             pass
     return _laid_after(call, op, args, kwargs) if after else PASS
+
+
+def _traced(call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What a call is in a function that is being traced: XLA computes it, and what lies on a mesh is known to do so."""
+    mesh = tracked.mesh_of_any((*args, *kwargs.values()))
+    if mesh is None:
+        return PASS
+    made = _of_whole(call, args, kwargs)
+    tracked.mark_all(made, mesh)
+    return made
 
 
 def _of_whole(call: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:

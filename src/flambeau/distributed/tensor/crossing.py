@@ -11,11 +11,13 @@ import numpy as np
 from ...core.array import devices
 from ...core.autograd.function import Function
 from ...core.context.grad_mode import state as grad_state
+from ...core.context.tracing import Untraceable
 from ...core.tensor.tensor import Tensor, wrap
 from ...processes import groups
 from ...processes.crossing import Crossing, cross
-from ..device_mesh import DeviceMesh
-from . import parts
+from ...processes.patterns import ALL_REDUCE
+from ..device_mesh import DeviceMesh, mesh_of
+from . import parts, tracked
 from .placement_types import Partial, Placement, Replicate
 from .processes import NamedSharding, assembled, local, part_of, untraced
 
@@ -45,17 +47,91 @@ def whole_in_program(tensor: Tensor) -> Tensor:
     return wrap(made)
 
 
+def is_traced(tensor: Tensor) -> bool:
+    """Whether it is a value of a function that is being traced."""
+    return grad_state.trace is not None and isinstance(tensor._array, jax.core.Tracer)
+
+
+def _step(
+    name: str, body: Any, mesh: DeviceMesh, value: Any, takes: Any, gives: Any, shape: Any, sent: Any = ()
+) -> Any:
+    """A step between values of a process's own (None) and what lies on a mesh (its spec), in a program of all processes."""
+    stands = tracked.standing(mesh)
+    lies = [None if spec is None else stands.lies(spec) for spec in (takes, gives)]
+    result = jax.ShapeDtypeStruct(tuple(shape), value.dtype)
+    step = Crossing(name, lambda part: (body(part),), (lies[0],), (lies[1],), (result,), tuple(sent), stands.grid)
+    (made,) = cross(step, [value])
+    return made
+
+
+def _sum_over(mesh: DeviceMesh, placements: Sequence[Placement]) -> Any:
+    """Adds up what is a sum along some sides of a mesh."""
+    sums = [(side, p.reduce_op) for side, p in zip(mesh.sides, placements, strict=True) if isinstance(p, Partial)]
+    if any(op not in ("sum", "avg") for _, op in sums):
+        raise Untraceable(f"{placements} of this process's part are neither sums nor means")
+    names = tracked.standing(mesh).names
+    whole, means = tuple(names[side] for side, _ in sums), tuple(names[side] for side, op in sums if op == "avg")
+
+    def body(part: Any) -> Any:
+        total = jax.lax.psum(part, whole) if whole else part
+        return total / jax.lax.psum(1, means) if means else total
+
+    return body
+
+
+def _put_together(value: Any, mesh: DeviceMesh, placements: Sequence[Placement], shape: Sequence[int]) -> Tensor:
+    """The whole of each process's part, in a program."""
+    if not parts.is_even(shape, mesh, placements):
+        raise Untraceable("parts of unequal lengths are put together")
+    sharding = parts.sharding_of(shape, mesh, placements)
+    sums = [(ALL_REDUCE.name, int(value.size) * value.dtype.itemsize) for p in placements if isinstance(p, Partial)]
+    made = _step("from_local", _sum_over(mesh, placements), mesh, value, None, sharding.spec, shape, sums)
+    return tracked.mark(wrap(made), mesh, sharding)
+
+
+def _own_part(value: Any, mesh: DeviceMesh, sharding: NamedSharding, name: str = "to_local") -> Tensor:
+    """This process's part, in a program."""
+    return wrap(_step(name, lambda part: part, mesh, value, sharding.spec, None, sharding.shard_shape(value.shape)))
+
+
+def relaid_in_program(tensor: Tensor, layout: Any) -> Tensor:
+    """The same values, laid otherwise."""
+    if not isinstance(layout, NamedSharding):
+        raise Untraceable("a tensor is cut into parts of unequal lengths")
+    made: Tensor = Relaid.apply(tensor, layout)
+    return tracked.mark(made, mesh_of(layout.mesh), layout)
+
+
+class Relaid(Function):
+    """The same values, laid otherwise by a program of all processes."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, sharding: NamedSharding) -> Any:
+        value, mesh = tensor._array, mesh_of(sharding.mesh)
+        return wrap(_step("redistribute", lambda part: part, mesh, value, sharding.spec, sharding.spec, value.shape))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        return grads[0], None
+
+
 class Whole(Function):
     """All of it, as a plain tensor of each process."""
 
     @staticmethod
     def forward(ctx: Any, tensor: Tensor, sharding: NamedSharding) -> Any:
-        untraced()
         ctx.sharding = sharding
+        if is_traced(tensor):
+            everywhere = NamedSharding(sharding.mesh, jax.sharding.PartitionSpec())
+            return _own_part(tensor._array, mesh_of(sharding.mesh), everywhere, "full_tensor")
+        untraced()
         return local(part_of(devices.spread(tensor._array, NamedSharding(sharding.mesh, jax.sharding.PartitionSpec()))))
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
+        if is_traced(grads[0]):
+            mesh = mesh_of(ctx.sharding.mesh)
+            return _put_together(grads[0]._array, mesh, (Replicate(),) * mesh.ndim, grads[0].shape), None
         return wrap(devices.spread(grads[0]._array, ctx.sharding)), None
 
 
@@ -64,13 +140,17 @@ class ToLocal(Function):
 
     @staticmethod
     def forward(ctx: Any, tensor: Tensor, mesh: DeviceMesh, back: Sequence[Placement]) -> Any:
-        untraced()
         ctx.mesh, ctx.back, ctx.shape = mesh, back, tuple(tensor.shape)
+        if is_traced(tensor) and (sharding := tracked.sharding_of(tensor)) is not None:
+            return _own_part(tensor._array, mesh, sharding)
+        untraced()
         held = parts.of(tensor)
         return local(part_of(tensor._array) if held is None else np.asarray(held.part))
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
+        if is_traced(grads[0]):
+            return _put_together(grads[0]._array, ctx.mesh, ctx.back, ctx.shape), None, None
         return parts.tensor(parts.Parts([grads[0]._array], ctx.mesh, ctx.back, ctx.shape)), None, None
 
 
@@ -81,8 +161,10 @@ class FromLocal(Function):
     def forward(
         ctx: Any, part: Tensor, mesh: DeviceMesh, placements: Sequence[Placement], shape: Sequence[int], back: Any
     ) -> Any:
-        untraced()
         ctx.mesh, ctx.back = mesh, back
+        if is_traced(part):
+            return _put_together(part._array, mesh, placements, shape)
+        untraced()
         made = parts.Parts([part._array], mesh, placements, shape)
         if made.keeps and made.even:
             return wrap(assembled(np.asarray(part._array), made.sharding))
@@ -90,6 +172,9 @@ class FromLocal(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
+        if is_traced(grads[0]):
+            sharding = parts.sharding_of(grads[0].shape, ctx.mesh, ctx.back)
+            return _own_part(grads[0]._array, ctx.mesh, sharding), None, None, None, None
         return local(_part(grads[0]._array, ctx.mesh, ctx.back)), None, None, None, None
 
 

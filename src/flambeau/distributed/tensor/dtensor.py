@@ -138,7 +138,7 @@ def full_tensor(self: Tensor, *, grad_placements: Sequence[Placement] | None = N
     if crossing.is_between_processes(self):
         return crossing.whole_in_program(self)
     sharding: Any = layouts.sharding_of(self)
-    if not devices.is_far(sharding):
+    if not layouts.is_between_processes(self, sharding):
         _only_forward(grad_placements)
     elif grad_placements is not None:
         whole = layouts.sharding_for(mesh_of(sharding.mesh), None, self.shape)
@@ -154,7 +154,7 @@ def to_local(self: Tensor, *, grad_placements: Sequence[Placement] | None = None
     part is not the loss.
     """
     sharding: Any = layouts.sharding_of(self)
-    if devices.is_far(sharding):
+    if layouts.is_between_processes(self, sharding):
         mesh = mesh_of(sharding.mesh)
         if grad_placements is None:
             back = crossing.without_sums(layouts.placements_along(self))

@@ -21,7 +21,7 @@ from ...core.dispatch.operator import Array, Static, operator
 from ...core.tensor.storage import LaidStorage, PartsStorage, Storage, laid
 from ...core.tensor.tensor import Tensor, blank
 from ..device_mesh import DeviceMesh, mesh_of
-from . import along, crossing, parts
+from . import along, crossing, parts, tracked
 from .placement_types import Partial, Placement, Replicate, Shard
 
 NamedSharding = jax.sharding.NamedSharding
@@ -47,6 +47,8 @@ def known_sharding_of(tensor: Tensor) -> NamedSharding | None:
         found: Any = storage.host
         return found
     if isinstance(value, jax.core.Tracer):
+        if (found := tracked.sharding_of(tensor)) is not None:
+            return found
         value = storage.value if tensor._view is None else None  # what a traced function finds outside of it has values
     return value.sharding if isinstance(value, ArrayImpl) and isinstance(value.sharding, NamedSharding) else None
 
@@ -61,6 +63,20 @@ def sharding_of(tensor: Tensor) -> NamedSharding | None:
             "module's parameters"
         )
     return found
+
+
+def lies_on_a_mesh(tensor: Tensor) -> bool:
+    """Whether a tensor lies on a mesh. While a function is traced, of what is not known to do so it is taken that it does not: a
+    program that was made so and for which this is not true is refused when it is built.
+    """
+    if grad_state.trace is not None and tracked.mesh_for(tensor) is not None:
+        return True
+    return known_sharding_of(tensor) is not None
+
+
+def is_between_processes(tensor: Tensor, sharding: NamedSharding) -> bool:
+    """Whether a tensor that lies so is one of several processes, or of a side of one of their mesh in a program of them."""
+    return devices.is_far(sharding) or (crossing.is_traced(tensor) and tracked.mesh_for(tensor) is not None)
 
 
 def _entries(sharding: NamedSharding, ndim: int) -> list[tuple[str, ...]]:
@@ -185,6 +201,8 @@ def _relaid(tensor: Array, *, sharding: Static) -> Array:
 
 def relaid(tensor: Tensor, layout: Layout) -> Tensor:
     """The same values, laid otherwise; gradients go through."""
+    if crossing.is_traced(tensor) and tracked.mesh_for(tensor) is not None:
+        return crossing.relaid_in_program(tensor, layout)
     if isinstance(layout, Unequal):
         made: Tensor = crossing.Cut.apply(tensor, *layout)
         return made
@@ -204,7 +222,7 @@ def whole_of(tensor: Tensor) -> Tensor:
     sharding = sharding_of(tensor)
     if sharding is None:
         return tensor
-    if devices.is_far(sharding):
+    if is_between_processes(tensor, sharding):
         return crossing.Whole.apply(tensor, sharding)
     made = relaid(tensor, NamedSharding(sharding.mesh, jax.sharding.PartitionSpec()))
     value = made._storage.value

@@ -53,7 +53,7 @@ def lie(value: Any, placement: Placement | None, mesh: DeviceMesh) -> Any:
     if isinstance(sharding, layouts.Unequal):
         laid_so = before is not None and layouts.placements_along(value) == sharding.placements
         return value if laid_so or grad_state.trace is not None else layouts.relaid(value, sharding)
-    if grad_state.trace is not None and isinstance(value._array, jax.core.Tracer):
+    if grad_state.trace is not None and not mesh.several and isinstance(value._array, jax.core.Tracer):
         free = jax.sharding.PartitionSpec.UNCONSTRAINED
         entries = (*sharding.spec, *[None] * (value.ndim - len(sharding.spec)))
         spec = jax.sharding.PartitionSpec(*[free if entry is None else entry for entry in entries])
@@ -76,7 +76,7 @@ class Laying(NamedTuple):
             return lie(value, wanted, self.mesh)
         if not isinstance(value, Tensor) or (given is None and wanted is None):
             return value
-        if layouts.sharding_of(value) is None:
+        if not layouts.lies_on_a_mesh(value):
             if given is None:
                 return value
             value = DTensor.from_local(value, self.mesh, [given] * self.mesh.ndim)
@@ -111,7 +111,7 @@ def _after(laying: Laying, _: Any, args: Any, output: Any) -> Any:
 
 def _own_part(_: Any, args: Any, output: Any) -> Any:
     """A forward hook that gives this process's part, however the output lies."""
-    return to_local(output) if isinstance(output, Tensor) and layouts.sharding_of(output) is not None else output
+    return to_local(output) if isinstance(output, Tensor) and layouts.lies_on_a_mesh(output) else output
 
 
 def lay_inputs(module: Module, laying: Laying, by_name: dict[str, tuple[Any, Any]] | None = None) -> None:
