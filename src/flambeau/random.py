@@ -13,6 +13,9 @@ if TYPE_CHECKING:  # what is taken from there below, for type checkers
     from .ops.random.factories import seed as seed
     from .ops.random.factories import set_rng_state as set_rng_state
 
+__all__ = ["fork_rng", "get_rng_state", "initial_seed", "manual_seed", "seed", "set_rng_state", "thread_safe_generator"]
+
+
 _NAMES = ("manual_seed", "seed", "initial_seed", "get_rng_state", "set_rng_state", "fork_rng", "default_generator")
 _public = {**namespaces["torch"], **namespaces["random"]}
 globals().update({name: _public[name] for name in _NAMES})

@@ -17,6 +17,8 @@ from .ops.sparse.compressed import invariants
 from .ops.sparse.coo import sparse_coo_tensor as _sparse_coo_tensor
 
 __path__: list[str] = []  # the modules below it are in `served.txt`
+
+
 class _SparseType(type):
     dtype: dtypes.dtype
 

@@ -21,6 +21,9 @@ from ..ops.making.constants import empty_like, zeros_like
 from ..ops.shape.complex_parts import view_as_real
 from ..sparse import as_sparse_gradcheck
 
+__all__ = ["GradcheckError", "gradcheck", "gradgradcheck"]
+
+
 _FORWARD = "Jacobian computed with forward mode mismatch"
 
 

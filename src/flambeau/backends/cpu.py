@@ -5,6 +5,8 @@ from __future__ import annotations
 from ..core.dispatch.help import explain_namespace as _explain_namespace
 from ..cpu import get_capabilities
 
+__all__ = ["get_cpu_capability"]
+
 
 def get_cpu_capability() -> str:
     """The widest vectors that there are: 'AVX512', 'AVX2', or 'DEFAULT'."""

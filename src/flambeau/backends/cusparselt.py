@@ -2,6 +2,8 @@
 
 from ..core.dispatch.help import explain_namespace as _explain_namespace
 
+__all__ = ["get_max_alg_id", "is_available", "version"]
+
 
 def is_available() -> bool:
     """False."""

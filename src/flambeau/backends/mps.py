@@ -2,6 +2,8 @@
 
 from ..core.dispatch.help import explain_namespace as _explain_namespace
 
+__all__ = ["is_available", "is_built", "is_macos13_or_newer", "is_macos_or_newer"]
+
 
 def is_available() -> bool:
     """Never."""

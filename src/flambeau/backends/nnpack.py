@@ -5,6 +5,8 @@ from contextlib import contextmanager as _contextmanager
 
 from ..core.dispatch.help import explain_namespace as _explain_namespace
 
+__all__ = ["flags", "is_available", "set_flags"]
+
 
 def is_available() -> bool:
     """False."""

@@ -10,6 +10,21 @@ from typing import Any
 
 from . import amp
 
+__all__ = [
+    "Event",
+    "Stream",
+    "StreamContext",
+    "current_device",
+    "current_stream",
+    "device_count",
+    "get_capabilities",
+    "is_available",
+    "is_initialized",
+    "set_device",
+    "stream",
+    "synchronize",
+]
+
 
 class Stream:
     """The order of the CPU's work; there is one."""

@@ -6,6 +6,9 @@ from typing import Any
 
 from ._devices import required
 
+__all__ = ["CUDAGraph", "graph", "graph_pool_handle", "is_current_stream_capturing", "make_graphed_callables"]
+
+
 _CURE = "compile the step with torch.compile (XLA records its programs as CUDA graphs by itself)"
 
 

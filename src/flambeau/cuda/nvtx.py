@@ -8,6 +8,9 @@ from typing import Any
 
 from ..core.array.devices import jax_devices
 
+__all__ = ["mark", "range", "range_pop", "range_push"]
+
+
 _open: list[Any] = []
 
 

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 
 from ._devices import required
 
+__all__ = ["profile", "start", "stop"]
+
+
 _CURE = "run it under nsys without a capture range, or use torch.profiler"
 
 

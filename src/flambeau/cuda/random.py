@@ -14,6 +14,19 @@ from ..ops.random.factories import seed as _seed
 from ..ops.random.factories import set_rng_state as _set_rng_state
 from ._devices import index_of, required
 
+__all__ = [
+    "get_rng_state",
+    "get_rng_state_all",
+    "initial_seed",
+    "manual_seed",
+    "manual_seed_all",
+    "seed",
+    "seed_all",
+    "set_rng_state",
+    "set_rng_state_all",
+]
+
+
 _host = namespaces["random"]
 
 

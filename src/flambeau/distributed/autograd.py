@@ -2,6 +2,10 @@
 
 from . import _later
 
+__all__ = """
+    context is_available
+""".split()
+
 
 def is_available() -> bool:
     """Never."""

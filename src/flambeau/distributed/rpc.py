@@ -2,6 +2,12 @@
 
 from . import _later
 
+__all__ = """
+    BackendType RRef TensorPipeRpcBackendOptions get_worker_info init_rpc is_available remote rpc_async
+    rpc_sync shutdown
+""".split()
+
+
 __path__: list[str] = []  # the modules below it are in `served.txt`
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from ..nn.modules.module import Module
 from ..nn.parallel.distributed import synchronise
 
+__all__ = []
+
 
 def _sync_module_states(
     module: Module, process_group: Any, broadcast_bucket_size: int = 0, src: int = 0,

@@ -17,6 +17,12 @@ from .reverse import grad_and_value as grad_and_value
 from .reverse import jacrev as jacrev
 from .reverse import vjp as vjp
 
+__all__ = """
+    debug_unwrap functional_call functionalize grad grad_and_value hessian jacfwd jacrev jvp linearize
+    rearrange replace_all_batch_norm_modules_ stack_module_state vjp vmap
+""".split()
+
+
 _explain(
     [
         *(debug_unwrap, functional_call, functionalize, grad, grad_and_value, hessian, jacfwd, jacrev, jvp, linearize),

@@ -6,6 +6,8 @@ from typing import Any
 
 from .proxy import Proxy
 
+__all__ = ["annotate"]
+
 
 def annotate(val: Any, type: Any) -> Any:
     """The value; its node, if it is a proxy, has this type from now on. RuntimeError if it has one already."""

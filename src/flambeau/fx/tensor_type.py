@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+__all__ = ["Dyn", "TensorType", "is_consistent", "is_more_precise"]
+
 
 class TensorType:
     """A tensor's type: a size, or `Dyn`, for each dimension."""

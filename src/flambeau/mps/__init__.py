@@ -8,6 +8,26 @@ from ..runtime.absent import placed as placed
 from ..runtime.absent import refusal as refusal
 from ..runtime.absent import refused_class as refused_class
 
+__all__ = [
+    "Event",
+    "compile_shader",
+    "current_allocated_memory",
+    "device_count",
+    "driver_allocated_memory",
+    "empty_cache",
+    "get_rng_state",
+    "is_available",
+    "load_metallib",
+    "manual_seed",
+    "profiler",
+    "recommended_max_memory",
+    "seed",
+    "set_per_process_memory_fraction",
+    "set_rng_state",
+    "synchronize",
+]
+
+
 _absent = refusal(RuntimeError, "Cannot execute {name}() without MPS backend. JAX has no plugin for it here")
 
 globals().update(

@@ -13,6 +13,17 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+__all__ = [
+    "ProcessContext",
+    "ProcessException",
+    "ProcessExitedException",
+    "ProcessRaisedException",
+    "SpawnContext",
+    "spawn",
+    "start_processes",
+]
+
+
 ENV_VAR_PARALLEL_START = "TORCH_MP_PARALLEL_START"
 
 

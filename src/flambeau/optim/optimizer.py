@@ -31,6 +31,9 @@ from ..nn.modules.module import Module
 from ._loading import check_dict, check_parts
 from ._reach import WHOLE, lies_in_parts, reach_of
 
+__all__ = ["Optimizer", "register_optimizer_step_post_hook", "register_optimizer_step_pre_hook"]
+
+
 ParamsT: TypeAlias = Iterable[Tensor | dict[str, Any] | tuple[str, Tensor]]
 StateDict: TypeAlias = dict[str, Any]
 Number: TypeAlias = float | Tensor

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from .glob_group import GlobGroup, GlobPattern
 
+__all__ = ["Directory"]
+
 
 class Directory:
     """A folder or a file of a package; `PackageImporter.file_structure` makes them. `str()` of it is a picture of the tree.

@@ -12,6 +12,9 @@ from typing import Any
 from ..core.dispatch.messages import message
 from ._mangling import demangle, get_mangle_prefix, is_mangled
 
+__all__ = ["Importer", "ObjMismatchError", "ObjNotFoundError", "OrderedImporter"]
+
+
 _log = logging.getLogger(__name__)
 
 

@@ -22,6 +22,9 @@ from .file_structure_representation import Directory, _create_directory_from_fil
 from .glob_group import GlobPattern
 from .importer import Importer
 
+__all__ = ["PackageImporter"]
+
+
 _SELF = "torch_package_importer"  # by this name a package's code finds its importer
 
 

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from ..autograd.graph import register_multi_grad_hook
 from ..core.tensor.tensor import Tensor
 
+__all__ = ["debug_grad_log"]
+
+
 log = logging.getLogger(__name__)
 
 

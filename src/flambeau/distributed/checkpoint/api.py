@@ -5,6 +5,8 @@ from __future__ import annotations
 import traceback
 from collections.abc import Mapping
 
+__all__ = ["CheckpointException"]
+
 
 class CheckpointException(BaseException):
     """What went wrong in which process: `failures` holds errors by rank. A BaseException, as in PyTorch."""

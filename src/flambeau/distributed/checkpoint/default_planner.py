@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+__all__ = ["DefaultLoadPlanner", "DefaultSavePlanner"]
+
 
 class SavePlanner:
     """Decides what is written: there is `DefaultSavePlanner`."""

@@ -19,6 +19,8 @@ from ...runtime import files
 from . import metadata as meta
 from .metadata import Metadata, TensorStorageMetadata
 
+__all__ = ["FileSystemReader", "FileSystemWriter"]
+
 
 class StorageWriter:
     """Where checkpoints are written: there is `FileSystemWriter`."""

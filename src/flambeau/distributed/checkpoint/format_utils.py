@@ -11,6 +11,9 @@ from .filesystem import FileSystemReader
 from .state_dict_loader import everything
 from .state_dict_saver import save
 
+__all__ = ["dcp_to_torch_save", "torch_save_to_dcp"]
+
+
 _load_state_dict = _later.function("_load_state_dict", __name__)
 _EmptyStateDictLoadPlanner = _later.kind("_EmptyStateDictLoadPlanner", __name__)
 

@@ -11,6 +11,9 @@ from typing import Any
 from ...core.array import dtypes
 from ...core.tensor.tensor import Size
 
+__all__ = ["BytesStorageMetadata", "ChunkStorageMetadata", "Metadata", "TensorProperties", "TensorStorageMetadata"]
+
+
 INDEX = ".metadata"
 _FORMAT = "flambeau.distributed.checkpoint"
 

@@ -4,4 +4,7 @@ from typing import Any
 
 from .. import _later
 
+__all__ = ["load_sharded_optimizer_state_dict"]
+
+
 load_sharded_optimizer_state_dict: Any = _later.function("load_sharded_optimizer_state_dict", __name__)

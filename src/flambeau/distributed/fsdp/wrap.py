@@ -7,6 +7,17 @@ from typing import Any
 
 from .. import _later
 
+__all__ = [
+    "CustomPolicy",
+    "ModuleWrapPolicy",
+    "always_wrap_policy",
+    "enable_wrap",
+    "lambda_auto_wrap_policy",
+    "size_based_auto_wrap_policy",
+    "transformer_auto_wrap_policy",
+    "wrap",
+]
+
 
 def always_wrap_policy(*args: Any, **kwargs: Any) -> bool:
     """All of them."""

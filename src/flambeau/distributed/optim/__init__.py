@@ -7,4 +7,7 @@ from .. import _later
 from .post_localSGD_optimizer import PostLocalSGDOptimizer
 from .zero_redundancy_optimizer import ZeroRedundancyOptimizer
 
+__all__ = ["DistributedOptimizer", "PostLocalSGDOptimizer", "ZeroRedundancyOptimizer"]
+
+
 DistributedOptimizer: Any = _later.kind("DistributedOptimizer", __name__, Optimizer)

@@ -10,6 +10,8 @@ from ...ops.shape.joining import cat
 from ...ops.shape.splitting import tensor_split
 from ...utils._pytree import tree_flatten, tree_unflatten
 
+__all__ = ["TensorChunkSpec", "merge_chunks", "split_args_kwargs_into_chunks"]
+
 
 class TensorChunkSpec:
     """The dimension along which a tensor is cut, and put together."""

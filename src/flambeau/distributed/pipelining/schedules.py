@@ -12,6 +12,19 @@ from ...utils._pytree import tree_map
 from .microbatch import _pieces, merge_chunks, split_args_kwargs_into_chunks
 from .stage import PipelineStage
 
+__all__ = [
+    "PipelineScheduleMulti",
+    "PipelineScheduleSingle",
+    "Schedule1F1B",
+    "ScheduleDualPipeV",
+    "ScheduleGPipe",
+    "ScheduleInterleaved1F1B",
+    "ScheduleInterleavedZeroBubble",
+    "ScheduleLoopedBFS",
+    "ScheduleZBVZeroBubble",
+    "get_schedule_class",
+]
+
 
 class _PipelineSchedule:
     """`step` on a batch, which is cut into `n_microbatches` (along their first dimensions, where no spec says otherwise). The loss of

@@ -15,6 +15,9 @@ from ...processes.groups import chosen
 from ...processes.objects import _receive_objects, _send_objects
 from ...processes.point_to_point import recv, send
 
+__all__ = ["PipelineStage"]
+
+
 Description = list[tuple[tuple[int, ...], Any, bool]]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 
+__all__ = ["Partial", "Placement", "Replicate", "Shard"]
+
 
 class Placement:
     """How a tensor lies along one side of a mesh."""

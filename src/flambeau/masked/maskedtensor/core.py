@@ -13,6 +13,9 @@ from ...core.tensor.tensor import Tensor
 from ...ops.indexing.masking import where
 from ...ops.making.constants import ones_like
 
+__all__ = ["MaskedTensor", "is_masked_tensor"]
+
+
 _torch = namespaces["torch"]
 _ISSUE = "an issue on Github"
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from .._errors import PackagingError
 
+__all__ = ["find_first_use_of_broken_modules"]
+
 
 def find_first_use_of_broken_modules(exc: PackagingError) -> dict[str, list[str]]:
     """For each module that is wrong, the path by which it came in.

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any
 
+__all__ = ["trace_dependencies"]
+
 
 def trace_dependencies(callable: Callable[..., Any], inputs: Iterable[tuple[Any, ...]]) -> list[str]:
     """The names of the modules whose functions are called when `callable` is, once for each of `inputs`.

@@ -13,6 +13,18 @@ from flambeau.core.context import generator as random
 from flambeau.core.dispatch.messages import message
 from flambeau.core.tensor.tensor import Tensor
 
+__all__ = [
+    "ChainDataset",
+    "ConcatDataset",
+    "Dataset",
+    "IterableDataset",
+    "StackDataset",
+    "Subset",
+    "TensorDataset",
+    "random_split",
+]
+
+
 _T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)
 

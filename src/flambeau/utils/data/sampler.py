@@ -11,6 +11,11 @@ import numpy as np
 import flambeau
 from flambeau.core.context import generator as random
 
+__all__ = """
+    BatchSampler RandomSampler Sampler SequentialSampler SubsetRandomSampler WeightedRandomSampler
+""".split()
+
+
 _T_co = TypeVar("_T_co", covariant=True)
 
 

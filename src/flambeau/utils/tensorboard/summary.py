@@ -15,6 +15,29 @@ from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from ...core.dispatch.messages import message
 from ._arrays import as_bytes, as_numpy, in_rows
 
+__all__ = [
+    "audio",
+    "compute_curve",
+    "custom_scalars",
+    "draw_boxes",
+    "histogram",
+    "histogram_raw",
+    "hparams",
+    "image",
+    "image_boxes",
+    "make_histogram",
+    "make_image",
+    "make_video",
+    "mesh",
+    "pr_curve",
+    "pr_curve_raw",
+    "scalar",
+    "tensor_proto",
+    "text",
+    "video",
+]
+
+
 _DTYPES = {"float32": (1, "float_val"), "float64": (2, "double_val"), "int32": (3, "int_val"), "uint8": (4, "int_val"),
            "int16": (5, "int_val"), "int8": (6, "int_val"), "int64": (9, "int64_val"), "bool": (10, "bool_val")}  # fmt: skip
 _STRING = 7

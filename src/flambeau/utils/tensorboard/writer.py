@@ -20,6 +20,8 @@ from ...core.dispatch.messages import message
 from . import _embedding, summary
 from ._arrays import as_numpy
 
+__all__ = ["FileWriter", "SummaryWriter"]
+
 
 class FileWriter:
     """One file of events in a folder; a thread of TensorBoard's writes it."""

@@ -10,6 +10,14 @@ from ....processes.buckets import GradBucket, averaged
 from ....processes.groups import chosen
 from ....processes.work import Future
 
+__all__ = [
+    "allreduce_hook",
+    "bf16_compress_hook",
+    "bf16_compress_wrapper",
+    "fp16_compress_hook",
+    "fp16_compress_wrapper",
+]
+
 
 def allreduce_hook(process_group: Any, bucket: GradBucket) -> Future:
     """The average, as without a hook."""

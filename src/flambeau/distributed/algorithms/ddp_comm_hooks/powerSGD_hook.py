@@ -26,6 +26,9 @@ from ....processes.groups import chosen
 from ....processes.running import untraced
 from ....processes.work import Future
 
+__all__ = ["PowerSGDState", "batched_powerSGD_hook", "powerSGD_hook"]
+
+
 logger = logging.getLogger(__name__)
 
 

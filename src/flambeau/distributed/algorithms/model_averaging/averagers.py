@@ -8,6 +8,8 @@ from typing import Any
 from ....processes.groups import chosen
 from .utils import average_parameters_or_parameter_groups
 
+__all__ = ["ModelAverager", "PeriodicModelAverager"]
+
 
 class ModelAverager(abc.ABC):
     """Averages parameters over a group; `step` counts the calls."""

@@ -11,6 +11,8 @@ from ....processes.buckets import flattened, parts
 from ....processes.collectives import all_reduce
 from ....processes.groups import chosen, is_member
 
+__all__ = ["average_parameters", "average_parameters_or_parameter_groups", "get_params_to_average"]
+
 
 def average_parameters(params: Iterable[Tensor], process_group: Any = None) -> None:
     """The mean over a group, in place. Processes that are not in it do nothing."""

@@ -15,6 +15,9 @@ from flambeau.utils.benchmark.utils.common import (
     unit_to_english,
 )
 
+__all__ = ["Colorize", "Compare"]
+
+
 _BEST, _GOOD, _BAD, _VERY_BAD, _END = (
     "\x1b[92m\x1b[1m",
     "\x1b[34m\x1b[1m",

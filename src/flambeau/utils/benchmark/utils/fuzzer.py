@@ -12,6 +12,9 @@ import numpy as np
 import flambeau
 from flambeau.core.array import dtypes
 
+__all__ = ["FuzzedParameter", "FuzzedTensor", "Fuzzer", "ParameterAlias"]
+
+
 _DISTRIBUTIONS = ("loguniform", "uniform")
 _TRIES = 1000
 

@@ -15,6 +15,9 @@ from flambeau.autograd._recorder import _memory, _tensors, wait
 from flambeau.utils.benchmark.utils.common import Measurement, TaskSpec, set_torch_threads
 from flambeau.utils.benchmark.utils.valgrind_wrapper.timer_interface import CopyIfCallgrind
 
+__all__ = ["Language", "Timer", "timer"]
+
+
 timer: Callable[[], float] = time.perf_counter
 
 

@@ -42,13 +42,13 @@ def still_valid(pipe: Any, number: int) -> None:
     """RuntimeError if another iterator has begun since."""
     if getattr(pipe, "_is_child_datapipe", False):
         if pipe.main_datapipe._valid_iterator_id != number or pipe._valid_iterator_id != number:
-            raise _invalid("pipe_child_invalid", pipe.main_datapipe)
+            raise _invalid(message("pipe_child_invalid", pipe=described(pipe.main_datapipe)))
     elif pipe._valid_iterator_id != number:
-        raise _invalid("pipe_iterator_invalid", pipe)
+        raise _invalid(message("pipe_iterator_invalid", pipe=described(pipe)))
 
 
-def _invalid(text: str, pipe: Any) -> RuntimeError:
-    error = RuntimeError(message(text, pipe=described(pipe)))
+def _invalid(text: str) -> RuntimeError:
+    error = RuntimeError(text)
     error.tells_pipe = True  # type: ignore[attr-defined]
     return error
 

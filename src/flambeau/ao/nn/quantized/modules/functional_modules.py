@@ -9,6 +9,9 @@ from .....core.tensor.tensor import Tensor
 from .....nn.modules.module import Module
 from .....ops.shape.joining import cat as _cat
 
+__all__ = ["FXFloatFunctional", "FloatFunctional"]
+
+
 _torch = namespaces["torch"]
 
 

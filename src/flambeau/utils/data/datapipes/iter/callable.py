@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from .....core.dispatch.messages import message
 from ..._utils.collate import default_collate
 from ..datapipe import IterDataPipe, functional_datapipe
 from ..utils.common import check_function, validate_input_col
@@ -26,11 +27,11 @@ class MapperIterDataPipe(IterDataPipe):
         check_function(fn)
         self.fn = fn
         self.input_col = input_col
-        if input_col is None and output_col is not None:
-            raise ValueError("`output_col` must be None when `input_col` is None.")
+        if output_col is not None and input_col is None:
+            raise ValueError(message("pipe_output_without_input"))
         if isinstance(output_col, (list, tuple)):
             if len(output_col) > 1:
-                raise ValueError("`output_col` must be a single-element list or tuple")
+                raise ValueError(message("pipe_output_col"))
             output_col = output_col[0]
         self.output_col = output_col
         if input_col is not None:

@@ -121,7 +121,7 @@ class _Shared(IterDataPipe):
 
     def get_length_by_instance(self, instance_id: int) -> int:
         """How many items one of them has."""
-        raise TypeError(f"{type(self).__name__} instance doesn't have valid length")
+        raise TypeError(message("pipe_no_length", pipe=type(self).__name__))
 
     def __getstate__(self) -> Any:
         if type(self).getstate_hook is not None:
@@ -243,7 +243,7 @@ class ForkerIterDataPipe(IterDataPipe):
 
     def __new__(cls, datapipe: Any, num_instances: int, buffer_size: int = 1000, copy: Any = None) -> Any:
         if num_instances < 1:
-            raise ValueError(f"Expected `num_instances` larger than 0, but {num_instances} is found")
+            raise ValueError(message("pipe_instances", count=num_instances))
         if num_instances == 1:
             return datapipe
         main = _ForkerIterDataPipe(datapipe, num_instances, buffer_size, copy)
@@ -263,7 +263,7 @@ class DemultiplexerIterDataPipe(IterDataPipe):
         buffer_size: int = 1000,
     ) -> Any:
         if num_instances < 1:
-            raise ValueError(f"Expected `num_instances` larger than 0, but {num_instances} is found")
+            raise ValueError(message("pipe_instances", count=num_instances))
         check_function(classifier_fn)
         main = _DemultiplexerIterDataPipe(datapipe, num_instances, classifier_fn, drop_none, buffer_size)
         return [_ChildDataPipe(main, k) for k in range(num_instances)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from .....core.dispatch.messages import message
 from ..datapipe import IterDataPipe, functional_datapipe
 from ..utils.common import get_file_pathnames_from_root
 from .utils import IterableWrapperIterDataPipe
@@ -41,5 +42,5 @@ class FileListerIterDataPipe(IterDataPipe):
 
     def __len__(self) -> int:
         if self.length == -1:
-            raise TypeError(f"{type(self).__name__} instance doesn't have valid length")
+            raise TypeError(message("pipe_no_length", pipe=type(self).__name__))
         return self.length

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from .....core.dispatch.messages import message
 from ..datapipe import IterDataPipe, functional_datapipe
 from ..utils.common import check_function, validate_input_col
 
@@ -36,6 +37,6 @@ class FilterIterDataPipe(IterDataPipe):
                 given = [item[c] for c in column] if isinstance(column, (list, tuple)) else (item[column],)
             kept = self.filter_fn(*given)
             if not isinstance(kept, bool):
-                raise ValueError("Boolean output is required for `filter_fn` of FilterIterDataPipe, got", type(kept))
+                raise ValueError(message("pipe_filter_no_bool"), type(kept))
             if kept:
                 yield item

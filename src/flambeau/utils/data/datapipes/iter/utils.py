@@ -36,5 +36,5 @@ class IterableWrapperIterDataPipe(IterDataPipe):
 def of_length(pipe: Any, held: Any) -> int:
     """The length of what a pipe holds. TypeError if it has none."""
     if not hasattr(type(held), "__len__"):
-        raise TypeError(f"{type(pipe).__name__} instance doesn't have valid length")
+        raise TypeError(message("pipe_no_length", pipe=type(pipe).__name__))
     return len(held)

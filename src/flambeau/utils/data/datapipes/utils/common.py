@@ -41,7 +41,7 @@ def validate_input_col(fn: Callable[..., Any], input_col: Any) -> None:
 def check_function(fn: Any) -> None:
     """TypeError for what can't be called; a warning for a function that `pickle` does not know, unless dill is there."""
     if not callable(fn):
-        raise TypeError(f"A callable function is expected, but {type(fn)} is provided.")
+        raise TypeError(message("pipe_no_function", kind=type(fn)))
     while isinstance(fn, functools.partial):
         fn = fn.func
     place = getattr(fn, "__qualname__", type(fn).__qualname__)
@@ -93,9 +93,9 @@ def get_file_binaries_from_pathnames(pathnames: Any, mode: str, encoding: str | 
 def validate_pathname_binary_tuple(data: Any) -> None:
     """TypeError for what is no pair of a path and a stream."""
     if not isinstance(data, tuple):
-        raise TypeError(f"pathname binary data should be tuple type, but it is type {type(data)}")
+        raise TypeError(message("pipe_pair_kind", kind=type(data)))
     if len(data) != 2:
-        raise TypeError(f"pathname binary stream tuple length should be 2, but got {len(data)}")
+        raise TypeError(message("pipe_pair_length", count=len(data)))
     path, stream = data
     if not isinstance(path, str):
         raise TypeError(f"pathname within the tuple should have string type pathname, but it is type {type(path)}")
@@ -115,7 +115,7 @@ class StreamWrapper:
         self.child_counter, self.close_on_last_child, self.closed = 0, False, False
         if parent_stream is not None:
             if not isinstance(parent_stream, StreamWrapper):
-                raise RuntimeError(f"Parent stream should be StreamWrapper, {type(parent_stream)} was given")
+                raise RuntimeError(message("pipe_parent_stream", kind=type(parent_stream)))
             parent_stream.child_counter += 1
         if StreamWrapper.debug_unclosed_streams:
             StreamWrapper.session_streams[self] = 1
