@@ -96,11 +96,66 @@ def test_cross_entropy_is_pytorchs(kind: str, reduction: str) -> None:
                 close(made, theirs.detach().numpy().astype(np.longdouble), 16)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", ["usual", "nan", "inf", "large"])
+def test_layer_norm_and_its_gradients_are_exact(kind: str, dtype: str) -> None:
+    sizes = [((7,), 1), ((3, 5), 1), ((5, 1), 1), ((4, 33, 17), 1), ((2, 6, 7), 2), ((40, 90, 31), 1), ((64, 1300), 1)]
+    for shape, last in sizes:
+        x, g = numbers(shape, kind, dtype), np.random.default_rng(4).standard_normal(shape).astype(dtype)
+        w, b = np.random.default_rng(5).standard_normal((2, *shape[-last:])).astype(dtype)
+        axes = tuple(range(len(shape) - last, len(shape)))
+        given = [fb.tensor(a, requires_grad=True) for a in (x, w, b)]
+        made = F.layer_norm(given[0], shape[-last:], given[1], given[2])
+        made.backward(fb.tensor(g))
+        with np.errstate(all="ignore"):
+            wide, up = x.astype(np.longdouble), g.astype(np.longdouble)
+            middle = wide - wide.mean(axes, keepdims=True)
+            scale = 1 / np.sqrt((middle**2).mean(axes, keepdims=True) + 1e-5)
+            y, inner = middle * scale, up * w
+            by_x = scale * (inner - inner.mean(axes, keepdims=True) - y * (inner * y).mean(axes, keepdims=True))
+        if not np.isfinite(y).all():  # the rows of it are nan, and so is the gradient by the weight
+            np.testing.assert_array_equal(np.isnan(made.detach().numpy()), np.isnan(y * w + b))
+            np.testing.assert_array_equal(np.isnan(given[0].grad.numpy()), np.isnan(by_x))
+            continue
+        rows, lost = tuple(range(len(shape) - last)), 1 + np.abs(wide).max() * scale.max()
+        bulk = (np.abs(up) * (1 + np.abs(y))).sum(rows)
+        close(made, y * w + b, 8 * lost, np.abs(y * w).max() + 1)
+        close(given[0].grad, by_x, 16 * lost, np.abs(scale * inner).max() * (1 + np.abs(y).max()))
+        close(given[1].grad, (up * y).sum(rows), 8 * lost, bulk.max())
+        close(given[2].grad, up.sum(rows), 8, np.abs(up).sum(rows).max())
+
+
+def test_layer_norm_of_some_parameters_is_pytorchs() -> None:
+    x, w = numbers((6, 21), "usual", "float32"), numbers((21,), "usual", "float32")
+    for weighted, biased, asked in (
+        (1, 0, (0, 1)),
+        (0, 1, (0, 1)),
+        (1, 1, (2,)),
+        (1, 1, (1,)),
+        (1, 1, (0, 2)),
+        (0, 0, (0,)),
+    ):
+        results = []
+        for lib in (torch, fb):
+            given = [lib.tensor(x, requires_grad=True)]
+            given += [lib.tensor(w, requires_grad=True) for there in (weighted, biased) if there]
+            rest = iter(given[1:])
+            weight, bias = (next(rest) if there else None for there in (weighted, biased))
+            made = lib.nn.functional.layer_norm(given[0], (21,), weight, bias, 1e-3)
+            results.append(lib.autograd.grad(made.cos().sum(), [given[i] for i in asked]))
+        for theirs, ours in zip(*results, strict=True):
+            np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=2e-5, atol=2e-6)
+
+
 def calls(shape: tuple[int, ...], dtype: str = "float32") -> dict[str, Any]:
     """Operators with kernels, each as a function of nothing."""
     rows = fb.tensor(numbers(shape, "masked", dtype), requires_grad=True)
     classes = fb.tensor(np.random.default_rng(2).integers(0, shape[1], shape[:1]))
+    usual = fb.tensor(numbers(shape, "usual", dtype), requires_grad=True)
+    weight, bias = (fb.tensor(numbers(shape[1:], "usual", dtype)) for _ in range(2))
     return {
+        "layer_norm": lambda: F.layer_norm(usual, shape[1:], weight, bias),
+        "layer_norm without parameters": lambda: F.layer_norm(usual, shape[1:], eps=0.1),
         "softmax": lambda: rows.softmax(1),
         "log_softmax": lambda: rows.log_softmax(-1),
         "along the first": lambda: rows.softmax(0),
@@ -134,8 +189,8 @@ def test_new_shapes_compile_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Alone, "__call__", noted)
     x = fb.tensor(numbers((11, 41), "usual", "float32"), requires_grad=True)
-    F.cross_entropy(x.softmax(1), fb.zeros(11, dtype=fb.int64)).backward()
-    names = ("softmax", "entropy", "entropy_back", "softmax_back")
+    F.cross_entropy(F.layer_norm(x.softmax(1), (41,)), fb.zeros(11, dtype=fb.int64)).backward()
+    names = ("softmax", "layer_norm", "entropy", "entropy_back", "layer_norm_back", "softmax_back")
     assert made == [f"flambeau_{name} ndarray" for name in names]
 
 
@@ -153,6 +208,13 @@ def test_what_the_kernels_do_not_take_is_xlas() -> None:
             fb.tensor(x).softmax(wrong)
     with pytest.raises(RuntimeError, match="not implemented for 'Long'"):
         fb.ones(3, 5, dtype=fb.int64).softmax(1)
+    with portable():
+        plain = F.layer_norm(fb.tensor(x), (5,))
+    np.testing.assert_allclose(F.layer_norm(fb.tensor(x), (5,)).numpy(), plain.numpy(), rtol=1e-5, atol=1e-6)
+    assert F.layer_norm(fb.tensor(x).bfloat16(), (5,)).dtype is fb.bfloat16
+    assert F.layer_norm(fb.zeros(0, 4), (4,)).shape == (0, 4)
+    with pytest.raises(RuntimeError, match="expected input with shape"):
+        F.layer_norm(fb.tensor(x), (4,))
 
 
 def test_gradients_of_gradients_and_compiled_functions_agree() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from ...core.array.by_numpy import Refused
@@ -13,6 +14,7 @@ from ...native.alone import Alone
 
 _SOFTMAX, _SOFTMAX_BACK = Alone("flambeau_softmax"), Alone("flambeau_softmax_back")
 _ENTROPY, _ENTROPY_BACK = Alone("flambeau_entropy"), Alone("flambeau_entropy_back")
+_NORM, _NORM_BACK = Alone("flambeau_layer_norm"), Alone("flambeau_layer_norm_back")
 _REDUCTIONS = ("none", "mean", "sum")  # in the kernel's order
 
 
@@ -97,3 +99,50 @@ def _entropy_back(
 
 
 ENTROPY = KernelForm(_entropy, _entropy_back)
+
+
+# ---------------------------------------------------------------- layer normalization
+
+
+def _norm(kernel: Alone, input: Any, normalized_shape: Any, *others: Any) -> tuple[int, int]:
+    """How many rows there are, and how long they are."""
+    if not isinstance(normalized_shape, (tuple, list)) or not all(type(n) is int for n in normalized_shape):
+        raise Refused("an error")
+    shape = tuple(normalized_shape)
+    _demand(kernel, input, *others)
+    if not shape or input.shape[input.ndim - len(shape) :] != shape or any(other.shape != shape for other in others):
+        raise Refused("an error")
+    length = math.prod(shape)
+    return input.size // length, length
+
+
+def _eps(eps: Any, input: Any) -> Any:
+    return np.asarray(eps, input.dtype) if isinstance(input, np.ndarray) else jnp.asarray(eps, input.dtype)
+
+
+def _there(*arrays: Any) -> list[Any]:
+    return [array for array in arrays if array is not None]
+
+
+def _layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: Any = 1e-5) -> Any:
+    sizes = _norm(_NORM, input, normalized_shape, *_there(weight, bias))
+    arrays = [_eps(eps, input), input, *_there(weight, bias)]
+    return _NORM(arrays, [(input.shape, input.dtype)], *sizes, weight is not None, bias is not None)[0]
+
+
+def _layer_norm_back(
+    wanted: Any, gradient: Any, input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: Any = 1e-5
+) -> Any:
+    sizes = _norm(_NORM_BACK, input, normalized_shape, *_there(weight, bias))
+    given = [(i, array) for i, array in enumerate((input, weight, bias)) if array is not None]
+    if gradient.dtype != input.dtype or any(i >= len(given) for i in wanted):
+        raise Refused("another gradient")
+    if list(wanted) != sorted(wanted):
+        raise Refused("another order")
+    asked = [given[i] for i in wanted]
+    arrays = [_eps(eps, input), input, gradient, *_there(weight)]
+    results = [(array.shape, array.dtype) for _, array in asked]
+    return _NORM_BACK(arrays, results, *sizes, weight is not None, sum(1 << i for i, _ in asked))
+
+
+LAYER_NORM = KernelForm(_layer_norm, _layer_norm_back)

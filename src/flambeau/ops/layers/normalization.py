@@ -32,6 +32,7 @@ from ..support.checks import (
     wide,
 )
 from ..support.images import BATCH_NORM
+from .by_kernels import LAYER_NORM
 
 
 def _check_parameters(input: jax.Array, *given: jax.Array | None) -> None:
@@ -294,6 +295,7 @@ def _check_normalized(
     grad="NativeLayerNormBackward0",
     autocast={"cuda": "float32"},
     in_python=True,
+    by_numpy=LAYER_NORM,
 )
 def layer_norm(
     input: Array, normalized_shape: Any, weight: Array | None = None, bias: Array | None = None, eps: float = 1e-5
