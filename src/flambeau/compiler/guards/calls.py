@@ -26,7 +26,7 @@ from .code import LIBRARY, kind_of_code
 from .foreign import show
 from .handed import CALLING, CHANGING, getter, hand_over, settle_places
 from .kinds import is_instance, is_subclass
-from .modules import is_library_class
+from .modules import is_library_class, layers_run
 from .numeric import no_numbers_on_the_way, settle_mixed
 from .places import MISSING, Attribute, in_class, is_python_class, own_attributes, shown_by
 from .pure import HARMLESS, check_known
@@ -93,7 +93,6 @@ def call(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -> N
 
 
 def _python_function(shadow: Any, function: FunctionType, args: list[Any], kwargs: dict[str, Any]) -> None:
-
     if kind_of_code(function.__code__, function.__globals__) == LIBRARY:
         library(shadow, function, args, kwargs)
     elif function is importlib.import_module and args and type(args[0]) is str:
@@ -116,6 +115,7 @@ def library(shadow: Any, function: Any, args: list[Any], kwargs: dict[str, Any])
     takes_numbers = getattr(said, "operator", None) is not None
     places = getattr(said, "takes_host_numbers", ())  # positions and names
     walks = _walks(function, args)
+    layers_run(function, args)
     for place, value in (*enumerate(args), *kwargs.items()):
         if walks and isinstance(value, Module):
             shadow.watcher.walked(value)

@@ -17,6 +17,7 @@ import numpy as np
 from ...core.dispatch.host_numbers import settle
 from ...core.tensor.tensor import Tensor
 from .access import attribute, item
+from .modules import layers_run
 from .numeric import no_numbers_on_the_way
 from .places import MISSING
 from .symbols import PENDING, UNKNOWN
@@ -55,6 +56,7 @@ def hand_over(shadow: Any, function: Any, given: list[Any]) -> None:
     if isinstance(function, functools.partial):
         hand_over(shadow, function.func, [*given, *function.args, *function.keywords.values()])
     elif isinstance(function, MethodType):
+        layers_run(function, ())
         hand_over(shadow, function.__func__, given)
     elif isinstance(function, operator.attrgetter) or function is type:
         for part in _parts(shadow, given, function):
