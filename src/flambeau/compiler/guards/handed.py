@@ -83,7 +83,7 @@ def _in_c(watcher: Any, function: Any) -> None:
         changes = changes or any(kind is not None and issubclass(kind, k) and name in CHANGING[k] for k in CHANGING)
         if changes:
             watcher.refuse(f"it hands {name} to a function in C, whose calls nobody can see")
-    elif is_container(owner) and watcher.is_old(owner):
+    elif is_container(owner) and (watcher.is_old(owner) or id(owner) in watcher.arguments):
         if any(isinstance(owner, k) and name in CHANGING[k] for k in CHANGING):
             watcher.refuse(f"it hands a {type(owner).__name__}'s {name} to a function in C, whose calls nobody can see")
         watcher.reads.deep(owner)
