@@ -36,6 +36,7 @@ from .tables import absent, change_attributes
 from .values import is_container
 
 _ANSWERING = frozenset("pop popitem popleft remove sort reverse setdefault rotate __imul__".split())
+_COMPLETED = {k: ("update", "pop") if k is set else ("extend", "update", "__iadd__") for k in CHANGING}
 _TAKES_ONE = frozenset("append appendleft insert add __setitem__ setdefault".split())
 
 _COMPARING = frozenset("index count remove sort update __contains__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__".split())
@@ -375,7 +376,6 @@ def _operator(shadow: Any, name: str, args: list[Any]) -> bool:
 
 
 def _container_method(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
-
     watcher = shadow.watcher
     kind = next(k for k in CHANGING if isinstance(owner, k))
     changing = name in CHANGING[kind]
@@ -431,7 +431,6 @@ def _container_method(shadow: Any, owner: Any, name: str, args: list[Any], kwarg
 
 
 def _change(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
-
     watcher = shadow.watcher
     kind = next(k for k in CHANGING if isinstance(owner, k))
     if name in ("setdefault", "__setitem__") and args:
@@ -450,7 +449,7 @@ def _change(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[st
         if not isinstance(function, (types.MethodDescriptorType, types.WrapperDescriptorType)):
             function = getattr(kind, name)
         watcher.writes.mutate(owner, function, args, kwargs)
-    if any(a is UNKNOWN or a is FRESH for a in (*args, *kwargs.values())) or name in ("extend", "update", "__iadd__"):
+    if any(a is UNKNOWN or a is FRESH for a in (*args, *kwargs.values())) or name in _COMPLETED[kind]:
         complete_later(shadow, owner, name)
 
 
