@@ -356,3 +356,19 @@ def test_a_call_that_its_numbers_send_back_has_drawn_nothing():
         function = fb.compile(step) if compiled else step
         seen.append([function(fb.ones(2)).tolist() for _ in range(6)] + [fb.rand(1).item()])
     np.testing.assert_allclose(np.hstack(seen[1]), np.hstack(seen[0]), rtol=1e-6)
+
+
+class _Positive(fb.nn.Module):
+    def forward(self, x):
+        fb._assert((x > 0).all(), "all of it has to be positive")
+        return x * 2
+
+
+@pytest.mark.parametrize("outer", [False, True])
+def test_assertion_within_a_module_has_its_own_words(outer) -> None:
+    model = fb.nn.Sequential(_Positive()) if outer else _Positive()
+    step = fb.compile(model)
+    assert step(fb.ones(2)).tolist() == [2.0, 2.0]
+    for _ in range(2):
+        with pytest.raises(AssertionError, match="all of it has to be positive"):
+            step(-fb.ones(2))

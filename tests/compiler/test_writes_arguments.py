@@ -143,6 +143,18 @@ def part_of_an_argument_taken_out_and_kept_elsewhere(compile, x):
         yield f(x, o) is last, o, last, o[0][0] is last
 
 
+@case(may_fall_back="whose calls nobody can see")
+def method_of_an_argument_handed_to_code_in_c(compile, x):
+    def step(x, o):
+        list(map(o.pop, list(o)))
+        return x * 2
+
+    f = compile(step)
+    for _ in range(2):
+        o = {"a": 1, "b": x}
+        yield f(x, o), o
+
+
 @case
 def attribute_of_the_class_comes_to_light(compile, x):
     """What the instance has is gone after the first call; the class has the same value under that name."""

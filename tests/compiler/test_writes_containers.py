@@ -505,6 +505,18 @@ def argument_list_of_tensors_rebound(compile, x):
     yield f(states), states, x
 
 
+@case
+def element_popped_from_a_set_is_the_one_that_is_given(compile, x):
+    left = {1, 2, 5}
+
+    def step(x):
+        return x * left.pop()
+
+    f = compile(step)
+    for _ in range(4):
+        yield attempt(f, x), sorted(left)
+
+
 @case.test
 def test_containers(case: Case) -> None:
     case.check()

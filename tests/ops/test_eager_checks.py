@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import flambeau as fb
 from support.programs import agree
 
 
@@ -172,3 +173,12 @@ def test_is_a_refusal_or_a_warning(name):
     else:
         with pytest.raises((RuntimeError, ValueError, TypeError, OverflowError, IndexError)):
             CASES[name](torch)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("given", [9, 3, -2])
+def test_class_that_is_told_is_the_one_given(given, compiled) -> None:
+    loss = fb.nn.functional.multilabel_margin_loss
+    run = fb.compile(loss) if compiled else loss
+    with pytest.raises(RuntimeError, match=f"'target' is out of range: got {given}, with 3 classes"):
+        run(fb.tensor([[0.1, 0.2, 0.4]]), fb.tensor([[0, given, -1]]))

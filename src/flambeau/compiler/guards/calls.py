@@ -26,7 +26,7 @@ from .code import LIBRARY, kind_of_code
 from .foreign import show
 from .handed import CALLING, CHANGING, getter, hand_over, settle_places
 from .kinds import is_instance, is_subclass
-from .modules import is_library_class
+from .modules import is_library_class, layers_run
 from .numeric import no_numbers_on_the_way, settle_mixed
 from .places import MISSING, Attribute, in_class, is_python_class, own_attributes, shown_by
 from .pure import HARMLESS, check_known
@@ -36,6 +36,7 @@ from .tables import absent, change_attributes
 from .values import is_container
 
 _ANSWERING = frozenset("pop popitem popleft remove sort reverse setdefault rotate __imul__".split())
+_COMPLETED = {k: ("update", "pop") if k is set else ("extend", "update", "__iadd__") for k in CHANGING}
 _TAKES_ONE = frozenset("append appendleft insert add __setitem__ setdefault".split())
 
 _COMPARING = frozenset("index count remove sort update __contains__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__".split())
@@ -93,7 +94,6 @@ def call(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -> N
 
 
 def _python_function(shadow: Any, function: FunctionType, args: list[Any], kwargs: dict[str, Any]) -> None:
-
     if kind_of_code(function.__code__, function.__globals__) == LIBRARY:
         library(shadow, function, args, kwargs)
     elif function is importlib.import_module and args and type(args[0]) is str:
@@ -116,6 +116,7 @@ def library(shadow: Any, function: Any, args: list[Any], kwargs: dict[str, Any])
     takes_numbers = getattr(said, "operator", None) is not None
     places = getattr(said, "takes_host_numbers", ())  # positions and names
     walks = _walks(function, args)
+    layers_run(function, args)
     for place, value in (*enumerate(args), *kwargs.items()):
         if walks and isinstance(value, Module):
             shadow.watcher.walked(value)
@@ -375,7 +376,6 @@ def _operator(shadow: Any, name: str, args: list[Any]) -> bool:
 
 
 def _container_method(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
-
     watcher = shadow.watcher
     kind = next(k for k in CHANGING if isinstance(owner, k))
     changing = name in CHANGING[kind]
@@ -431,7 +431,6 @@ def _container_method(shadow: Any, owner: Any, name: str, args: list[Any], kwarg
 
 
 def _change(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
-
     watcher = shadow.watcher
     kind = next(k for k in CHANGING if isinstance(owner, k))
     if name in ("setdefault", "__setitem__") and args:
@@ -450,7 +449,7 @@ def _change(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[st
         if not isinstance(function, (types.MethodDescriptorType, types.WrapperDescriptorType)):
             function = getattr(kind, name)
         watcher.writes.mutate(owner, function, args, kwargs)
-    if any(a is UNKNOWN or a is FRESH for a in (*args, *kwargs.values())) or name in ("extend", "update", "__iadd__"):
+    if any(a is UNKNOWN or a is FRESH for a in (*args, *kwargs.values())) or name in _COMPLETED[kind]:
         complete_later(shadow, owner, name)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from ...core.dispatch.host_numbers import settle
 from ...core.tensor.tensor import Tensor
 from .access import attribute, item
+from .modules import layers_run
 from .numeric import no_numbers_on_the_way
 from .places import MISSING
 from .symbols import PENDING, UNKNOWN
@@ -55,6 +56,7 @@ def hand_over(shadow: Any, function: Any, given: list[Any]) -> None:
     if isinstance(function, functools.partial):
         hand_over(shadow, function.func, [*given, *function.args, *function.keywords.values()])
     elif isinstance(function, MethodType):
+        layers_run(function, ())
         hand_over(shadow, function.__func__, given)
     elif isinstance(function, operator.attrgetter) or function is type:
         for part in _parts(shadow, given, function):
@@ -81,7 +83,7 @@ def _in_c(watcher: Any, function: Any) -> None:
         changes = changes or any(kind is not None and issubclass(kind, k) and name in CHANGING[k] for k in CHANGING)
         if changes:
             watcher.refuse(f"it hands {name} to a function in C, whose calls nobody can see")
-    elif is_container(owner) and watcher.is_old(owner):
+    elif is_container(owner) and (watcher.is_old(owner) or id(owner) in watcher.arguments):
         if any(isinstance(owner, k) and name in CHANGING[k] for k in CHANGING):
             watcher.refuse(f"it hands a {type(owner).__name__}'s {name} to a function in C, whose calls nobody can see")
         watcher.reads.deep(owner)

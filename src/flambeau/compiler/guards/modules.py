@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+from collections.abc import Iterator
+from types import MethodType
 from typing import Any
 
+from ...core.context.grad_mode import state as grad_state
 from ...nn.modules import _hooks
 from ...nn.modules.container import ModuleDict, ModuleList, Sequential
 from ...nn.modules.module import _STATE_NAMES, Module
@@ -94,6 +98,36 @@ def _class(module: Module) -> Any:
 
 def _floats(module: Module) -> dict[str, float]:
     return {name: value for name, value in module.__dict__.items() if type(value) is float}
+
+
+def layers_run(function: Any, given: Any) -> None:
+    """A method of a layer of ours is called, or given away: its code, which isn't followed, reads the layer's attributes, so that the
+    layer is as good as called (`layer.forward(x)`).
+    """
+    _layer_runs(function, given[0] if given else None)
+    for value in (function, *given):
+        for part in _held_by(value):
+            if isinstance(part, MethodType):
+                _layer_runs(part.__func__, part.__self__)
+
+
+def _held_by(value: Any, depth: int = 0) -> Iterator[Any]:
+    """A value, and what a function of ours that was made around it has kept (`vmap(layer.forward)`)."""
+    yield value
+    closure = getattr(value, "__closure__", None)
+    if closure and depth < 8 and value.__globals__.get("__name__", "").partition(".")[0] in _OWN:
+        for cell in closure:
+            with contextlib.suppress(ValueError):  # an empty one
+                yield from _held_by(cell.cell_contents, depth + 1)
+
+
+def _layer_runs(function: Any, module: Any) -> None:
+    name = getattr(function, "__name__", "__init__")
+    if not isinstance(module, Module) or name == "__init__":
+        return
+    layers = (base for base in _class(module).__mro__ if base is not Module and is_library_class(base))
+    if any(name in vars(base) for base in layers if issubclass(base, Module)):
+        grad_state.trace.modules[module] = None
 
 
 def tables_of(module: Module) -> list[dict[Any, Any]]:

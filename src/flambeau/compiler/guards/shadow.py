@@ -32,6 +32,7 @@ from ...optim.optimizer import Optimizer
 from . import access, frames
 from .code import LIBRARY, STANDARD, compares_with_traces, kind_of_code
 from .instructions import HANDLERS
+from .modules import layers_run
 from .numeric import Direct
 from .places import Attribute, Place, in_class
 from .symbols import ATTRIBUTE, FRESH, UNKNOWN, Symbol
@@ -239,8 +240,11 @@ class Watcher:
                 stack += [(part, (*path, key)) for key, part in value.items()]
             elif is_record and hasattr(value, "__dict__"):
                 stack += [(part, (*path, ATTRIBUTE, name)) for name, part in vars(value).items()]
+        given = call[0]
         for found in _unwrapped(function):
+            layers_run(found, given)
             if isinstance(found, functools.partial):
+                given = (*found.args, *given)
                 self.reads.see(found)
                 self.reads_of_partial(found)
             elif isinstance(found, MethodType):

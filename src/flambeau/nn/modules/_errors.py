@@ -80,7 +80,10 @@ class _Place:
 
 def _may_be_reworded(error: BaseException) -> bool:
     """Whether a module's path may stand before the text; an assertion of the user's own stays as it is."""
-    return type(error) in _REWORDED or (type(error) is AssertionError and _is_ours(_frames(error)[-1]))
+    if type(error) is not AssertionError:
+        return type(error) in _REWORDED
+    frames = _frames(error)  # none of one that a program's check has made: the words are the user's
+    return bool(frames) and _is_ours(frames[-1])
 
 
 def _exchanged(notes: list[str], old: str, new: str) -> str:

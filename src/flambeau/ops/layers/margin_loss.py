@@ -255,7 +255,7 @@ def multilabel_soft_margin_loss(
 def _class_lists(input: Any, target: Any) -> None:
     classes = input.shape[-1] if input.ndim else 1
     text = f"argument #2 'target' is out of range: got {{}}, with {classes} classes"
-    refuse_outside(target + 1, classes + 1, text, RuntimeError)
+    refuse_outside(target, classes, text, RuntimeError, ignored=-1)
 
 
 @loss(promote=None, grad="MultilabelMarginLossBackward0", targets=_class_lists, autocast="float32")

@@ -80,7 +80,7 @@ def _demand_range(input: Tensor, low: Any, high: Any, text: str) -> None:
 
     def error(_: int) -> Exception:
         values = on_host(input)
-        said = "of the values" if values is None else f"[{values.min():g}, {values.max():g}]"
+        said = "the values" if values is None else f"[{values.min():g}, {values.max():g}]"
         return RuntimeError(text.format(said))
 
     demand(lambda x: (~(abs(x) < np.inf), 0), error, input)
