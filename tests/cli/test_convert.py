@@ -172,7 +172,7 @@ def test_what_a_format_cannot_hold_is_refused_by_name(tmp_path):
         ("a.pth", "x.safetensors", "'epoch' (int)", "'list' (list)", "--key model"),
         ("a.pth", "x.npz", "'model' (dict)"),
         ("a.pth", "folder", "'epoch' (int)"),
-        ("list.pth", "x.npz", "this is a list"),
+        ("list.pth", "x.npz", "this is of type list"),
         ("number.pth", "x.safetensors", "int: Tensor"),
         ("sparse.pth", "x.safetensors", "'s'"),
         ("sparse.pth", "x.npz", "'s'"),

@@ -116,3 +116,10 @@ def test_what_train_refuses(tmp_path):
     ):
         done = run("-c", stopped.format(arguments), folder=folder, check=False)
         assert done.returncode == 1 and done.stderr.endswith(told) and "Traceback" not in done.stderr
+
+
+def test_a_file_of_that_name_is_left_alone(tmp_path):
+    (tmp_path / "there").write_text("mine")
+    made = CliRunner().invoke(app, ["new", str(tmp_path / "there")])
+    assert made.exit_code == 1 and "is a file; nothing was written" in made.output
+    assert (tmp_path / "there").read_text() == "mine"

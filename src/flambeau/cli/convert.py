@@ -105,7 +105,7 @@ def chosen(content: Any, key: str | None) -> Any:
 def only_tensors(content: Any, target: str) -> dict[str, Tensor]:
     """Tensors by name. Raises Refused, with the names, where there is anything else."""
     if not isinstance(content, Mapping):
-        raise Refused(f"{target} files hold tensors by name, and this is a {type(content).__name__}")
+        raise Refused(f"{target} files hold tensors by name, and this is of type {type(content).__name__}")
     others = {name: value for name, value in content.items() if not isinstance(value, Tensor)}
     if not others:
         return dict(content)

@@ -96,11 +96,16 @@ def write_drawing(
 
     if output.suffix.lower() != ".svg":
         sys.exit(f"flambeau: the drawing is SVG: name the file .svg, not {output.name}")
+    if not output.parent.is_dir():
+        sys.exit(f"flambeau: the folder {output.parent} does not exist")
     kind = None if dtype is None else _dtype(dtype)
     given = _sizes(sizes) if sizes else None
     with _at_work(f"drawing {factory}"):
         drawing = plot(network(factory), given, depth=depth, theme=theme, dtype=kind)
-    drawing.save(output)
+    try:
+        drawing.save(output)
+    except OSError as error:
+        sys.exit(f"flambeau: {output}: {error.strerror}")
     print(
         f"wrote {output} ({'x'.join(map(str, drawing.shapes[0]))}, {drawing.depth} level{'s' * (drawing.depth > 1)} open)"
     )

@@ -21,6 +21,8 @@ def write_project(folder: Path) -> list[Path]:
     texts = {file: (templates / file).read_text(encoding="utf-8") for file in FILES}
     needs = tomllib.loads(texts["pyproject.toml"])["project"]["dependencies"]
     names = {"README.md": title, "pyproject.toml": _distribution(title, needs)}
+    if folder.exists() and not folder.is_dir():
+        sys.exit(f"flambeau: {folder} is a file; nothing was written. Give another name")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
