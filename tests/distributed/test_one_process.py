@@ -302,6 +302,26 @@ def test_a_compiled_function_asks_for_the_group_that_is_there() -> None:
     assert found == [0, 10**4, 0, 10**4]
 
 
+def test_what_a_mesh_of_one_device_gives_back_is_plain() -> None:
+    d = fb.distributed
+    d.init_process_group("gloo", rank=0, world_size=1, store=d.HashStore())
+    try:
+        mesh = d.init_device_mesh("cpu", (1,))
+        x = d.tensor.distribute_tensor(fb.arange(4.0), mesh, [d.tensor.Shard(0)]).requires_grad_()
+        whole = x.full_tensor()
+        for plain in (
+            whole,
+            whole * 2,
+            x.detach().to_local(),
+            x.detach().redistribute(placements=[d.tensor.Replicate()]).to_local(),
+        ):
+            assert not isinstance(plain, d.tensor.DTensor)
+        whole.square().sum().backward()
+        assert isinstance(x.grad, d.tensor.DTensor) and x.grad.full_tensor().tolist() == [0, 2, 4, 6]
+    finally:
+        d.destroy_process_group()
+
+
 def test_a_store_is_written_at_each_call() -> None:
     store = fb.distributed.PrefixStore("a", fb.distributed.HashStore())
     run = fb.compile(lambda x: x + store.add("n", 1))
