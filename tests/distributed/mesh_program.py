@@ -374,6 +374,24 @@ def unequal_parts() -> None:
     )
     for made, wanted in ((x + x, mine * 2), ((x * 2 + 1).relu().exp(), (mine * 2 + 1).exp()), (x.sum(1), mine.sum(1))):
         assert made.placements == (Shard(0),) and fb.allclose(made.to_local(), wanted)
+    along = [
+        x.cumsum(1),
+        x.cummax(1).values,
+        x.flip(1),
+        x.fliplr(),
+        x.sort(1).values,
+        x.topk(2, 1).values,
+        x.softmax(1),
+        x.tril(),
+    ]
+    for made in (*along[:-1], fb.copysign(x, -x), fb.special.i0(x / 9), fb.floor_divide(x, 3.0)):
+        assert made.placements == (Shard(0),) and made.to_local().shape[0] == len(mine), made.placements
+    for made, wanted in zip(along[:2], (t.cumsum(1), t), strict=True):
+        assert fb.equal(made.full_tensor(), wanted)
+    assert x.flipud().placements == x.cumsum(0).placements == along[-1].placements == (Replicate(),)
+    recorded = distribute_tensor(t.clone(), mesh, [Shard(0)]).requires_grad_()
+    (recorded.cumsum(1) * x).sum().full_tensor().backward()
+    assert fb.equal(recorded.grad.full_tensor(), fb.stack([t.sum(1), t[:, 1]], 1))
     assert x.sum().placements == (Partial(),) and x.sum().full_tensor() == t.sum() and x.t().placements == (Shard(1),)
     assert fb.equal(x.redistribute(placements=[Replicate()]).to_local(), t)
     assert fb.equal(x.redistribute(placements=[Replicate()]).redistribute(placements=[Shard(0)]).to_local(), mine)

@@ -427,6 +427,10 @@ def gradients_of_collectives() -> None:
         "broadcast": (lambda: differentiable.broadcast(x, 1), lambda w: w.sum(0) if RANK == 1 else 0 * w[0]),
         "reduce": (lambda: differentiable.reduce(x, 0), lambda w: w[0]),
         "all_gather": (lambda: fb.cat(differentiable.all_gather(x)), lambda w: w.sum(0).reshape(WORLD, -1)[RANK]),
+        "_all_gather_base": (
+            lambda: dist.nn.functional._all_gather_base(fb.zeros(WORLD * WORLD).double(), x),
+            lambda w: w.sum(0).reshape(WORLD, -1)[RANK],
+        ),
         "reduce_scatter": (
             lambda: differentiable.reduce_scatter(fb.zeros(1), list(x.view(WORLD, 1))),
             lambda w: w.reshape(-1),

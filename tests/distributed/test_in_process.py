@@ -359,3 +359,46 @@ def test_what_processes_check_holds_for_threads(tmp_path: Path) -> None:
     for rank in range(2):
         found = json.loads((tmp_path / f"{rank}.json").read_text())
         assert list(found) == names and not any(found.values()), [text[-1500:] for text in found.values() if text]
+
+
+CELLS = [
+    """
+%load_ext flambeau
+import torch, torch.distributed as dist, time
+from flambeau.parallel import in_process
+def work(rank):
+    dist.init_process_group()
+    x = torch.full((2,), float(rank))
+    dist.all_reduce(x)
+    return x.tolist()
+print(in_process(work, devices=3))
+""",
+    """
+def stuck(rank):
+    dist.init_process_group()
+    if rank == 0:
+        for _ in range(3000): time.sleep(0.1)
+    dist.barrier()
+in_process(stuck, devices=2)
+""",
+    "print(in_process(work, devices=2))",
+]
+
+
+@pytest.mark.slow
+def test_ranks_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Functions of cells are ranks, and a cell that is interrupted leaves a kernel in which others run."""
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    monkeypatch.setenv("PYTHONPATH", str(Path(fb.__file__).parents[1]))
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
+    client = nbclient.NotebookClient(
+        book, timeout=100, allow_errors=True, kernel_name="python3", interrupt_on_timeout=True
+    )
+    said = []
+    with client.setup_kernel():
+        for i, cell in enumerate(book.cells):
+            client.timeout = 4 if i == 1 else 100
+            client.execute_cell(cell, i)
+            said.append("".join(o.get("text", "") or o.get("ename", "") for o in cell.outputs))
+    assert said == [f"{[[3.0, 3.0]] * 3}\n", "KeyboardInterrupt", f"{[[1.0, 1.0]] * 2}\n"]

@@ -100,6 +100,7 @@ CASES: dict[str, Callable[[Any, Any, Any], Any]] = {
     "barrier": lambda t, d, x: (d.barrier(), d.monitored_barrier()),
     "a new group": lambda t, d, x: (g := d.new_group([0])) and (g.size(), g.rank(), g.name(), d.get_group_rank(g, 0)),
     "a group of two": lambda t, d, x: d.new_group([0, 1]),
+    "a rank twice": lambda t, d, x: d.new_group([0, 0]),
     "twice": lambda t, d, x: d.init_process_group("gloo", rank=0, world_size=1, store=d.HashStore()),
     "names": lambda t, d, x: (str(d.ReduceOp.SUM), repr(d.ReduceOp.MAX), d.Backend("GLOO"), d.Backend.NCCL),
     "what DDP knows": lambda t, d, x: [
@@ -136,6 +137,12 @@ BEFORE: dict[str, Callable[[Any, Any], Any]] = {
     "a file": lambda t, d: d.init_process_group(
         "gloo", init_method="file://" + tempfile.mktemp(), rank=0, world_size=1
     ),
+    "an unknown scheme": lambda t, d: d.init_process_group("gloo", init_method="foo://x"),
+    "no path": lambda t, d: d.init_process_group("gloo", init_method="file://", rank=0, world_size=2),
+    "no port": lambda t, d: d.init_process_group("gloo", init_method="tcp://h", rank=0, world_size=2),
+    "no rank for an address": lambda t, d: d.init_process_group("gloo", init_method="tcp://h:1"),
+    "a store without a size": lambda t, d: d.init_process_group("gloo", rank=0, store=d.HashStore()),
+    "a store without a rank": lambda t, d: d.init_process_group("gloo", world_size=2, store=d.HashStore()),
     "destroy": lambda t, d: d.destroy_process_group(),
     "ddp": lambda t, d: t.nn.parallel.DistributedDataParallel(t.nn.Linear(2, 2)),
 }
@@ -293,6 +300,26 @@ def test_a_compiled_function_asks_for_the_group_that_is_there() -> None:
         found.append(run(fb.zeros(1)).item())
         fb.distributed.destroy_process_group()
     assert found == [0, 10**4, 0, 10**4]
+
+
+def test_what_a_mesh_of_one_device_gives_back_is_plain() -> None:
+    d = fb.distributed
+    d.init_process_group("gloo", rank=0, world_size=1, store=d.HashStore())
+    try:
+        mesh = d.init_device_mesh("cpu", (1,))
+        x = d.tensor.distribute_tensor(fb.arange(4.0), mesh, [d.tensor.Shard(0)]).requires_grad_()
+        whole = x.full_tensor()
+        for plain in (
+            whole,
+            whole * 2,
+            x.detach().to_local(),
+            x.detach().redistribute(placements=[d.tensor.Replicate()]).to_local(),
+        ):
+            assert not isinstance(plain, d.tensor.DTensor)
+        whole.square().sum().backward()
+        assert isinstance(x.grad, d.tensor.DTensor) and x.grad.full_tensor().tolist() == [0, 2, 4, 6]
+    finally:
+        d.destroy_process_group()
 
 
 def test_a_store_is_written_at_each_call() -> None:

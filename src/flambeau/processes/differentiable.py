@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..core.autograd.function import Function
+from ..core.context.grad_mode import no_grad
 from ..core.tensor.tensor import Tensor
 from ..ops.shape.joining import cat
 from ..ops.shape.joining import stack as _stack
@@ -162,6 +163,14 @@ def broadcast(tensor: Tensor, src: int, group: Any = None) -> Tensor:
 def all_gather(tensor: Tensor, group: Any = None) -> tuple[Tensor, ...]:
     """All ranks' tensors, in each of them."""
     return tuple(_AllGather.apply(tensor, group).unbind(0))
+
+
+def _all_gather_base(output_tensor: Tensor, input_tensor: Tensor, group: Any = None) -> Tensor:
+    """All ranks' tensors one behind the other, as `output_tensor` is shaped, into which they are written, too."""
+    made: Tensor = _AllGather.apply(input_tensor, group).reshape(output_tensor.shape)
+    with no_grad():
+        output_tensor.copy_(made)
+    return made
 
 
 def gather(tensor: Tensor, dst: int = 0, group: Any = None) -> tuple[Tensor, ...]:

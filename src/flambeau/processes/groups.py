@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..core.context.grad_mode import state as grad_state
+from ..core.dispatch.messages import message
 from ..runtime.ranks import each_its_own
 from ..runtime.settings import changes_setting
 from .exchange import Exchange
@@ -251,8 +252,10 @@ def init_process_group(
     if store is not None and init_method is not None:
         raise AssertionError("Cannot specify both init_method and store.")
     name = _backend(backend)
-    if store is not None and (world_size <= 0 or rank < 0):
-        raise AssertionError("world_size must be positive, rank non-negative, if using store")
+    if store is not None and world_size <= 0:
+        raise AssertionError("world_size must be positive if using store")
+    if store is not None and rank < 0:
+        raise AssertionError("rank must be non-negative if using store")
     if timeout is not None and not isinstance(timeout, timedelta):
         raise TypeError(
             f"Expected timeout argument to be of type datetime.timedelta, but got {timeout} of type {type(timeout)}"
@@ -309,6 +312,8 @@ def _checked(ranks: Any, world: ProcessGroup, sort: bool) -> list[int]:
     if ranks is None:
         return list(range(world.size()))
     made = sorted(ranks) if sort else list(ranks)
+    if len(set(made)) != len(made):
+        raise ValueError(message("ranks_twice", ranks=list(ranks)))
     if len(made) > world.size():
         raise ValueError(
             "the new group's world size should be less or equal to the world size set by init_process_group"
@@ -318,8 +323,6 @@ def _checked(ranks: Any, world: ProcessGroup, sort: bool) -> list[int]:
             raise ValueError(
                 f"Rank {rank} is out of range. Valid ranks are 0 to {world.size() - 1} (world_size={world.size()})"
             )
-    if len(set(made)) != len(made):
-        raise ValueError(f"a group has each rank once, got {made}")
     return made
 
 

@@ -73,15 +73,17 @@ def meet(method: str | None, rank: int, world_size: int, store: Store | None, ti
     if parts.scheme in _handlers:
         found, number, size = next(iter(_handlers[parts.scheme](method, rank=rank, world_size=world_size)))
         return _by_store(found, number, size, timeout)
-    for value, name in ((rank, "rank"), (world_size, "world size")):
-        if value == -1:
+    if parts.scheme not in ("tcp", "file"):
+        raise RuntimeError(f"No rendezvous handler for {parts.scheme}://")
+    place = "port number" if parts.scheme == "tcp" and parts.port is None else None
+    place = "path" if parts.scheme == "file" and not parts.netloc + parts.path else place
+    for missing, name in ((place, place), (rank == -1, "rank parameter"), (world_size == -1, "world size parameter")):
+        if missing:
             start = f"Error initializing torch.distributed using {parts.scheme}:// rendezvous"
-            raise ValueError(f"{start}: {name} parameter missing")
+            raise ValueError(f"{start}: {name} missing")
     if parts.scheme == "tcp":
         return _by_address(parts.netloc, rank, world_size, timeout)
-    if parts.scheme == "file":
-        return _by_store(FileStore(parts.netloc + parts.path, world_size), rank, world_size, timeout)
-    raise RuntimeError(f"No rendezvous handler for {parts.scheme}://")
+    return _by_store(FileStore(parts.netloc + parts.path, world_size), rank, world_size, timeout)
 
 
 def _by_variables(rank: int, world_size: int, timeout: float) -> Meeting:

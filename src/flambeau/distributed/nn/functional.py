@@ -1,6 +1,9 @@
 """Collectives that are part of the graph of gradients."""
 
 from ...processes.differentiable import (
+    _all_gather_base as _all_gather_base,
+)
+from ...processes.differentiable import (
     all_gather,
     all_reduce,
     all_to_all,

@@ -53,7 +53,10 @@ _ALONG: dict[str, Callable[[Options, int], set[int]]] = {
     **dict.fromkeys(
         "softmax log_softmax cumsum cumprod logcumsumexp glu index_add index_copy index_fill".split(), _dim
     ),
-    **dict.fromkeys(("flip", "roll"), _dims),
+    "flip": lambda options, ndim: {d % ndim for d in options["dims"]},
+    "fliplr": lambda options, ndim: {1},
+    "flipud": lambda options, ndim: {0},
+    "roll": _dims,
     **dict.fromkeys(("layer_norm", "rms_norm"), _normalized),
     **dict.fromkeys(("tril", "triu"), _matrix),
     "constant_pad": _padded,

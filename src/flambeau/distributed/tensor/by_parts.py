@@ -90,11 +90,12 @@ Rule = Callable[[list[_Operand], Options], _Result]
 
 _LINEAR = ("sum", "avg")
 _ONE_BY_ONE = frozenset(
-    """abs acos acosh add and asin asinh atan atan2 atanh cbrt ceil clamp complex conj convert_element_type
-    copy copy_p cos cosh digamma div eq erf erf_inv erfc exp exp2 expm1 flambeau_function floor ge gt imag
+    """abs acos acosh add and asin asinh atan atan2 atanh bessel_i0e bessel_i1e bitcast_convert_type cbrt clz
+    ceil clamp complex conj convert_element_type
+    copy copy_p cos cosh digamma div eq erf erf_inv erfc exp exp2 expm1 flambeau_function floor ge gt igamma igamma_grad_a igammac imag
     integer_pow is_finite le lgamma log log1p logistic lt max min mul ne neg nextafter not or pow real rem
     round rsqrt select_n shift_left shift_right_arithmetic shift_right_logical sign sin sinh sqrt square
-    stop_gradient sub tan tanh xor optimization_barrier""".split()
+    stop_gradient sub tan tanh xor optimization_barrier polygamma population_count zeta""".split()
 )
 
 
@@ -102,6 +103,14 @@ _ONE_BY_ONE = frozenset(
 def _is_elementwise(function: Any, shapes: tuple[Any, ...]) -> bool:
     """Whether an array function computes each element of the elements at its place alone: what it is made of says so."""
     return _all_elementwise(jax.make_jaxpr(function)(*shapes).jaxpr)
+
+
+def _changes_rank(equation: Any) -> bool:
+    """Whether bits are taken as those of several numbers, or of a part of one."""
+    return (
+        equation.primitive.name == "bitcast_convert_type"
+        and equation.invars[0].aval.ndim != equation.outvars[0].aval.ndim
+    )
 
 
 def _all_elementwise(jaxpr: Any) -> bool:
@@ -114,7 +123,7 @@ def _all_elementwise(jaxpr: Any) -> bool:
             rank, last = len(equation.params["shape"]), equation.params["broadcast_dimensions"]
             if tuple(last) != tuple(range(rank - len(last), rank)):
                 return False
-        elif equation.primitive.name not in _ONE_BY_ONE:
+        elif equation.primitive.name not in _ONE_BY_ONE or _changes_rank(equation):
             return False
     return True
 
@@ -460,12 +469,20 @@ def _laid_after(call: Any, op: Any, args: tuple[Any, ...], kwargs: dict[str, Any
     def place(shape: tuple[int, ...]) -> Any:
         return layouts.sharding_for(mesh, placements, shape) if parts.is_even(shape, mesh, placements) else None
 
+    def in_parts(value: Any) -> Any:
+        """A result that can't be cut into equal parts is in unequal ones."""
+        if not isinstance(value, Tensor) or place(tuple(value.shape)) is not None:
+            return value
+        long = [isinstance(p, Shard) and value.shape[p.dim] >= mesh.size(side) for side, p in enumerate(placements)]
+        lies = [p if keeps else Replicate() for p, keeps in zip(placements, long, strict=True)]
+        return layouts.relaid(value, layouts.layout_for(mesh, lies, value.shape))
+
     before, grad_state.by_parts = grad_state.by_parts, None
     try:
         if op.name in along.JOINED:
             made = call(*args, **kwargs)
             along.lay(made, place)
-            return made
+            return in_parts(made)
         dims = along.dims(op.name, _options(op, key), len(operands[0].shape))
 
         def uncut(value: Any) -> Any:
@@ -481,11 +498,13 @@ def _laid_after(call: Any, op: Any, args: tuple[Any, ...], kwargs: dict[str, Any
 
         def laid(value: Any) -> Any:
             wanted = place(tuple(value.shape)) if isinstance(value, Tensor) and value._edge is not None else None
-            return value if wanted is None else layouts.relaid(value, wanted)
+            return in_parts(value) if wanted is None else layouts.relaid(value, wanted)
 
         made = call(*map(uncut, args), **{name: uncut(value) for name, value in kwargs.items()})
         along.lay(made, place)
-        return type(made)(map(laid, made)) if type(made) in (tuple, list) else laid(made)
+        if not isinstance(made, (tuple, list)):
+            return laid(made)
+        return op.returns(*map(laid, made)) if op.returns else type(made)(map(laid, made))
     finally:
         grad_state.by_parts = before
 

@@ -229,7 +229,10 @@ def whole_of(tensor: Tensor) -> Tensor:
     if not isinstance(value, jax.core.Tracer):
         first = value.addressable_shards[0].data
         where = next(iter(first.devices()))
-        made._storage.value = devices.unbound(first, where) if devices.is_free(where) else first
+        named = isinstance(
+            first.sharding, NamedSharding
+        )  # of a mesh of one device it is the whole array, which lies on the mesh
+        made._storage.value = devices.unbound(first, where) if named or devices.is_free(where) else first
     return made
 
 
