@@ -8,7 +8,7 @@ do it, or the error that it gives.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
+from math import inf, prod
 from typing import Any
 
 import numpy as np
@@ -31,10 +31,10 @@ AtOnce = Callable[..., Tensor | None]
 Memory = tuple[Any, int, tuple[int, ...]]
 
 
-def memory(tensor: Any) -> Memory | None:
+def memory(tensor: Any, most: float = inf) -> Memory | None:
     """The array, of JAX's or of NumPy's, in which a tensor's values lie in one piece, where they begin, and the tensor's shape; None
-    where they are not at hand."""
-    if type(tensor) not in plain:
+    where they are not at hand, or of a view that has more than `most` elements."""
+    if type(tensor) not in plain or ((g := tensor._view) is not None and prod(g.shape) > most):
         return None
     on_tape = tensor._edge is not None or tensor._base is not None
     if on_tape and state.grad and (tensor._base is None or tensor._tape_edge() is not None):
@@ -51,7 +51,6 @@ def memory(tensor: Any) -> Memory | None:
             return None
     else:
         return None
-    g = tensor._view
     if g is None:
         return array, 0, array.shape
     if g.bits is not None or type(g.offset) is not int or not g.contiguous:
@@ -85,7 +84,7 @@ def elementwise(name: str) -> AtOnce:
         if len(args) != 2 or not nobody_looks():
             return None
         input, other = args
-        found = memory(input)
+        found = memory(input, MOST)
         if found is None:
             return None
         a, start, shape = found
@@ -98,7 +97,7 @@ def elementwise(name: str) -> AtOnce:
                 return None
             y = np.empty(shape, _BOOL if compares else dtype)
             return made(y) if functions.elementwise(operation, y, a, start, size, other, kind is int) else None
-        found = memory(other)
+        found = memory(other, MOST)
         if found is None:
             return None
         b, place, sizes = found
