@@ -118,14 +118,14 @@ def test_pytorch_reads_the_pickles_of_all_public_functions_and_classes():
             read = pickle.loads(bytes.fromhex(written))
         except Exception as error:
             read = error
-        if read is not theirs and read != theirs:
-            differ[name] = read
+        if read is not theirs and read != theirs and read is not getattr(theirs, "__wrapped__", None):
+            differ[name] = read  # torch._dynamo puts a wrapper in the place of `manual_seed`
     assert differ == {}
 
 
 def test_pytorchs_pickles_are_read():
     names = [
-        f"torch.{name}" for name in "relu matmul einsum manual_seed no_grad Size save Generator is_tensor cat".split()
+        f"torch.{name}" for name in "relu matmul einsum get_rng_state no_grad Size save Generator is_tensor cat".split()
     ]
     names += [
         "torch.nn.functional.relu",

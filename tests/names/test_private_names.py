@@ -1,8 +1,10 @@
 # ruff: noqa: E501
 """Private and small names that packages call, against PyTorch's."""
 
+import functools
 import importlib
 import inspect
+import operator
 import sys
 
 import numpy as np
@@ -367,7 +369,7 @@ def test_data_pipes():
 
 
 def test_a_loader_takes_data_pipes():
-    pipe = flambeau.utils.data.datapipes.iter.IterableWrapper(range(6)).map(lambda x: x + 1)
+    pipe = flambeau.utils.data.datapipes.iter.IterableWrapper(range(6)).map(functools.partial(operator.add, 1))
     assert [b.tolist() for b in flambeau.utils.data.DataLoader(pipe, batch_size=3)] == [[1, 2, 3], [4, 5, 6]]
 
 
