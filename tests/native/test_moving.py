@@ -24,7 +24,9 @@ def test_both_forms_give_the_same_rows(dtype: str, kind: Any) -> None:
     x = jnp.asarray(draw.standard_normal((50, 4, 16)) * 100).astype(dtype)
     index = jnp.asarray(draw.integers(-3, 53, (40, 9)), kind)  # those that are not there are the nearest ones
     program = jax.jit(moving.rows_at)
-    assert "flambeau_rows" in program.lower(x, index).as_text()  # bfloat16, too, on processors that can't compute with it
+    assert (
+        "flambeau_rows" in program.lower(x, index).as_text()
+    )  # bfloat16, too, on processors that can't compute with it
     np.testing.assert_array_equal(
         np.asarray(program(x, index), np.float64), np.asarray(moving._xla(x, index), np.float64)
     )

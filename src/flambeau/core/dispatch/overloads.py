@@ -280,6 +280,7 @@ class Ops(ModuleType):
 
     aten: OpNamespace
     higher_order: OpNamespace
+    prims: OpNamespace
 
     def __init__(self) -> None:
         super().__init__("torch.ops")
