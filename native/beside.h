@@ -20,8 +20,9 @@ INLINED void given(Vector<T> v, T* to, int64_t n, int64_t room) {
   for (int64_t k = 0; k < n; ++k) to[k] = part[k];
 }
 
-// A row whose numbers are neighbours: `each` is called for its vectors, with their place and number, and how many numbers they have. Behind
-// it are other rows, of which `readable` are there, and `writable` numbers will be written later by this thread.
+// A row whose numbers are neighbours: `each` is called for its vectors, with their place and number, and how many numbers they have; of whole
+// vectors the compiler knows it. Behind it are other rows, of which `readable` are there, and `writable` numbers will be written later by
+// this thread.
 template <class T>
 struct Beside {
   int64_t length, readable, writable;
@@ -29,7 +30,9 @@ struct Beside {
 
   template <class Each>
   INLINED void all(Each each) const {
-    for (int64_t i = 0, k = 0; i < length; i += Lanes<T>::count, ++k) each(i, k, length - i);
+    int64_t i = 0, k = 0;
+    for (; i + Lanes<T>::count <= length; i += Lanes<T>::count, ++k) each(i, k, Lanes<T>::count);
+    if (i < length) each(i, k, length - i);
   }
   INLINED Vector<T> take(const T* x, int64_t i, int64_t n, T filled = rest) const { return taken(x + i, n, filled, readable - i); }
   INLINED void give(Vector<T> v, T* y, int64_t i, int64_t n) const { given<T>(v, y + i, n, writable - i); }

@@ -18,7 +18,7 @@ INLINED T sum_of(Beside<T> set, Term term) {
     int64_t i = start;
     for (; i + at_once * count <= end; i += at_once * count) {
 #pragma GCC unroll 4
-      for (int64_t k = 0; k < at_once; ++k) parts[k] += term(i + k * count, set.length - i - k * count);
+      for (int64_t k = 0; k < at_once; ++k) parts[k] += term(i + k * count, count);
     }
     for (; i < end; i += count) parts[0] += term(i, set.length - i);
     sum += double(total<T>((parts[0] + parts[1]) + (parts[2] + parts[3])));
