@@ -48,7 +48,11 @@ def also_whole(x: Any) -> Any:
 
 
 def _sums(closed: Any) -> int:
-    return sum(e.primitive.name in ("add", "add_any") and e.outvars[0].aval.size >= 576 for e in closed.jaxpr.eqns)
+    return sum(
+        _sums(e.params["jaxpr"]) if e.primitive.name == "jit" else
+        e.primitive.name in ("add", "add_any") and e.outvars[0].aval.size >= 576
+        for e in closed.jaxpr.eqns
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

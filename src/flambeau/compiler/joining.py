@@ -88,8 +88,41 @@ def _apart(a: _Box, b: _Box) -> bool:
     return any(end <= begin or stop <= start for (start, end), (begin, stop) in zip(a, b, strict=True))
 
 
+def _is_written_out(equation: Any) -> bool:
+    """Whether it is a call that asks to be written out where it stands, which JAX does from 0.12 on when it lowers the program."""
+    return (
+        equation.primitive.name == "jit"
+        and equation.params.get("inline", False)
+        and not equation.params["jaxpr"].consts
+    )
+
+
+def _written_out(closed: Any) -> Any:
+    equations: list[Any] = []
+
+    def read(atom: Any, names: dict[Any, Any]) -> Any:
+        return atom if isinstance(atom, Literal) else names[atom]
+
+    def write(jaxpr: Any, names: dict[Any, Any]) -> list[Any]:
+        for equation in jaxpr.eqns:
+            given = [read(atom, names) for atom in equation.invars]
+            if _is_written_out(equation):
+                inner = equation.params["jaxpr"].jaxpr
+                made = write(inner, dict(zip(inner.invars, given, strict=True)))
+            else:
+                made = [Var(v.aval) for v in equation.outvars]
+                equations.append(equation.replace(invars=given, outvars=made))
+            names.update(zip(equation.outvars, made, strict=True))
+        return [read(atom, names) for atom in jaxpr.outvars]
+
+    outputs = write(closed.jaxpr, {v: v for v in (*closed.jaxpr.constvars, *closed.jaxpr.invars)})
+    return ClosedJaxpr(closed.jaxpr.replace(eqns=equations, outvars=outputs), closed.consts)
+
+
 def joined(closed: Any) -> Any:
     """The same computation, without sums of arrays that are zero wherever the other one is not."""
+    if any(map(_is_written_out, closed.jaxpr.eqns)):
+        closed = _written_out(closed)
     jaxpr = closed.jaxpr
     if sum(e.primitive.name == "dynamic_update_slice" for e in jaxpr.eqns) < 2:
         return closed
