@@ -20,6 +20,7 @@ import numpy as np
 from jax.errors import JaxRuntimeError
 from jaxlib import _jax, utils, xla_client
 
+from ..core.array.devices import of_processes
 from .errors import DistBackendError
 
 _SLICE = 500  # milliseconds: how long a wait is deaf to Ctrl-C
@@ -64,6 +65,7 @@ class Link:
                 collectives=collectives, num_devices=1,
             )  # fmt: skip
             self._devices = sorted(made.devices(), key=lambda device: device.process_index)
+            of_processes.update(self._devices)
         return self._devices
 
     @staticmethod
@@ -146,6 +148,7 @@ class Link:
                 for rank in range(1, self.world_size):
                     self.get(f"left/{rank}", until)
             self.client.shutdown()  # before the service goes: a client that finds it gone ends the process
+        of_processes.difference_update(self._devices or ())
         self._devices = self._service = None
 
 
