@@ -144,6 +144,20 @@ def test_a_rank_that_dies_ends_the_others(tmp_path: Path, how: str) -> None:
     assert len(pids) == 2 and not any(map(alive, pids))
 
 
+def test_two_processes_of_rank_0() -> None:
+    """The second one is told; JAX would end both."""
+    program = 'import torch.distributed as dist; dist.init_process_group("gloo", rank=0, world_size=2)'
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # as the service listens
+        other.bind(("", 0))
+        other.listen()
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(other.getsockname()[1])}
+        command = [sys.executable, "-c", program.replace("torch", "flambeau")]
+        process = subprocess.run(command, text=True, capture_output=True, timeout=100, env={**os.environ, **place})
+    assert process.returncode == 1 and "another process with RANK=0" in process.stderr
+    assert "name: EADDRINUSE, message: address already in use" in process.stderr
+
+
 WRITTEN_DOWN = """
 import json, os
 from pathlib import Path
