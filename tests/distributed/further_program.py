@@ -171,6 +171,31 @@ def state_dicts_count_steps_in_plain_tensors() -> None:
     refused(RuntimeError, "Optimizers are not passed in", lambda: get_optimizer_state_dict(model, []))
 
 
+@check
+def a_side_of_one_process() -> None:
+    """Layers that are cut along a side of one process are whole, and their gradients go through."""
+    mesh = init_device_mesh("cpu", (WORLD, 1), mesh_dim_names=("dp", "tp"))
+    data = fb.arange(8.0 * WORLD * STEPS).view(STEPS, -1, 8).double().sin()
+    square = lambda model, x: model(x).pow(2).mean()  # noqa: E731
+    plan: Any = {"0": ColwiseParallel(), "2": RowwiseParallel()}
+    wanted = _trained(_mlp(), square, data, None, False)
+    found = _trained(parallelize_module(_mlp(), mesh["tp"], plan), square, data, None, False)
+    np.testing.assert_allclose(found, wanted, rtol=1e-9)
+    mixed = parallelize_module(_mlp(), mesh["tp"], {"0": ColwiseParallel(output_layouts=Replicate())})
+    mine = data.chunk(WORLD, 1)[RANK]  # a layer that is cut beside one that is not
+    found = _trained(fully_shard(mixed, mesh=mesh["dp"]), square, mine, mesh["dp"].get_group(), False)
+    np.testing.assert_allclose(found, wanted, rtol=1e-9)
+
+
+@check
+def groups_without_this_process() -> None:
+    """Ranks are asked for in vain."""
+    lone = dist.new_group([0])
+    if RANK:
+        for ask in (dist.get_group_rank, dist.get_global_rank):
+            refused(ValueError, "is not part of group", lambda: ask(lone, 0))  # noqa: B023
+
+
 def _trained(model: Any, step: Any, data: Any, group: Any, compiled: bool = True) -> list[float]:
     optimizer, found = fb.optim.AdamW(model.parameters(), lr=1e-2), []
 

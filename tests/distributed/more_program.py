@@ -238,6 +238,11 @@ def device_ids_on_a_cpu() -> None:
     for given in ([0], [fb.device("cpu")]):
         text = f"but got device_ids {given}, output_device None, and module parameters {{device(type='cpu')}}."
         refused(ValueError, text, lambda: nn.parallel.DistributedDataParallel(nn.Linear(2, 2), device_ids=given))  # noqa: B023
+    refused(
+        ValueError,
+        "device_ids None, output_device 1,",
+        lambda: nn.parallel.DistributedDataParallel(nn.Linear(2, 2), output_device=1),
+    )
     assert nn.parallel.DistributedDataParallel(nn.Linear(2, 2), device_ids=[]).device_ids == []
     shared = ZeroRedundancyOptimizer(nn.Linear(2, 2).parameters(), fb.optim.Adam, lr=0.1)
     assert isinstance(shared.optim, fb.optim.Adam)

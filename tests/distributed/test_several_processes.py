@@ -37,7 +37,7 @@ collectives_in_profiles methods_of_groups gradients_kept_from_passes_without_syn
 a_monitored_barrier_names_who_does_something_else copies_of_unequal_parts what_is_not_copied
 parts_of_a_group pipelines_in_halves wrong_peers_and_roots one_element_in_one_process
 unequal_parts_of_what_takes_squares images_that_are_cut
-state_dicts_count_steps_in_plain_tensors one_program_of_layers_that_are_cut
+state_dicts_count_steps_in_plain_tensors a_side_of_one_process groups_without_this_process one_program_of_layers_that_are_cut
 """.split()
 
 
@@ -142,6 +142,54 @@ def test_a_rank_that_dies_ends_the_others(tmp_path: Path, how: str) -> None:
     assert all(text in errors for text in wanted), errors
     pids = [int(line.split()[1]) for line in output.splitlines() if line.startswith("together")]
     assert len(pids) == 2 and not any(map(alive, pids))
+
+
+def test_two_processes_of_rank_0() -> None:
+    """The second one is told; JAX would end both."""
+    program = 'import torch.distributed as dist; dist.init_process_group("gloo", rank=0, world_size=2)'
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # as the service listens
+        other.bind(("", 0))
+        other.listen()
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(other.getsockname()[1])}
+        command = [sys.executable, "-c", program.replace("torch", "flambeau")]
+        process = subprocess.run(command, text=True, capture_output=True, timeout=100, env={**os.environ, **place})
+    assert process.returncode == 1 and "another process with RANK=0" in process.stderr
+    assert "name: EADDRINUSE, message: address already in use" in process.stderr
+
+
+WRITTEN_DOWN = """
+import json, os
+from pathlib import Path
+from torch.distributed.elastic.multiprocessing.errors import record
+
+@record
+def main():
+    names = ("USE_AGENT_STORE", "SIGNALS_TO_HANDLE", "ERROR_FILE")
+    print(*[os.environ["TORCHELASTIC_" + name] for name in names])
+    raise ValueError("written down")
+
+main()
+"""
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_an_error_that_is_written_down(tmp_path: Path, kept: bool) -> None:
+    """The launcher names the file, and tells what is in it."""
+    script = tmp_path / "recorded.py"
+    script.write_text(WRITTEN_DOWN)
+    options = [
+        "--standalone",
+        "--signals-to-handle",
+        "SIGTERM",
+        *(["--log-dir", str(tmp_path / "logs")] if kept else []),
+    ]
+    command = [sys.executable, "-m", "flambeau", "launch", *options, str(script)]
+    process = subprocess.run(command, text=True, capture_output=True, timeout=100)
+    store, signals, name = process.stdout.split()
+    assert process.returncode == 1 and "exit code 1: ValueError: written down" in process.stderr
+    assert (store, signals) == ("False", "SIGTERM") and Path(name).exists() is kept
+    assert not kept or Path(name) == tmp_path / "logs" / "attempt_0" / "0" / "error.json"
 
 
 STANDING_STILL = """

@@ -63,6 +63,7 @@ class DeviceMesh:
             return
         place = (self.mesh == groups.get_rank()).nonzero().tolist()
         self._place = place[0] if place else None
+        self._numbers: Any = self.mesh.numpy()  # the grid may be asked for first while a function is traced
         self._groups = self._sides() if _sides is None else _sides
 
     @property
@@ -72,7 +73,7 @@ class DeviceMesh:
             link = groups.default_group().exchange.link
             assert link is not None
             there = np.array(link.devices(), dtype=object)
-            self._grid = getattr(self, "_grid", None) or jax.sharding.Mesh(there[self.mesh.numpy()], self.sides)
+            self._grid = getattr(self, "_grid", None) or jax.sharding.Mesh(there[self._numbers], self.sides)
             _grids.setdefault(self._grid, self)
             return self._grid
         return self._devices

@@ -8,11 +8,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable
@@ -164,6 +166,7 @@ class _Job:
         self.attempt = 0
         self.ranks: list[subprocess.Popen[bytes]] = []
         self.stopping: int | None = None
+        self._own: tempfile.TemporaryDirectory[str] | None = None
         grace = os.environ.get("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "30")
         self.grace = float(grace) if options.shutdown_timeout is None else options.shutdown_timeout
 
@@ -192,6 +195,9 @@ class _Job:
             "LOCAL_WORLD_SIZE": self.local, "GROUP_WORLD_SIZE": self.nodes, "ROLE_WORLD_SIZE": world,
             "MASTER_ADDR": address[0], "MASTER_PORT": address[1], "TORCHELASTIC_RUN_ID": self.options.rdzv_id,
             "TORCHELASTIC_RESTART_COUNT": self.attempt, "TORCHELASTIC_MAX_RESTARTS": options.max_restarts,
+            "TORCHELASTIC_USE_AGENT_STORE": False,  # rank 0 has it, and not the launcher
+            "TORCHELASTIC_ERROR_FILE": self.folder(local_rank) / "error.json",
+            "TORCHELASTIC_SIGNALS_TO_HANDLE": options.signals_to_handle,
         }  # fmt: skip
         return made | {name: str(value) for name, value in values.items()}
 
@@ -212,6 +218,26 @@ class _Job:
             *options.training_script_args,
         ]
 
+    def folder(self, local_rank: int) -> Path:
+        """Where a rank's files are. Without a folder for them, and without `--redirects`, they are gone when the job ends."""
+        options = self.options
+        if options.log_dir or options.redirects != "0":
+            root = Path(options.log_dir or f"torchelastic_{options.rdzv_id}")
+        else:
+            self._own = self._own or tempfile.TemporaryDirectory(prefix="torchelastic_")
+            root = Path(self._own.name)
+        made = root.absolute() / f"attempt_{self.attempt}" / str(local_rank)
+        made.mkdir(parents=True, exist_ok=True)
+        return made
+
+    def written(self, local_rank: int) -> str:
+        """What a rank has written down of its error (`record`)."""
+        try:
+            told = json.loads((self.folder(local_rank) / "error.json").read_text())["message"]
+            return f": {told['message'] if isinstance(told, dict) else told}"
+        except (OSError, ValueError, KeyError):
+            return ""
+
     def streams(self, local_rank: int) -> dict[str, Any]:
         """Where a rank writes to."""
         options = self.options
@@ -220,13 +246,8 @@ class _Job:
         chosen = _redirected(options.redirects, local_rank)
         for bit, name in ((1, "stdout"), (2, "stderr")):
             if chosen & bit:
-                folder = (
-                    Path(options.log_dir or f"torchelastic_{options.rdzv_id}")
-                    / f"attempt_{self.attempt}"
-                    / str(local_rank)
-                )
-                folder.mkdir(parents=True, exist_ok=True)
-                made[name] = open(folder / f"{name}.log", "wb")  # noqa: SIM115 (closed once the rank has it)
+                file = self.folder(local_rank) / f"{name}.log"
+                made[name] = open(file, "wb")  # noqa: SIM115 (closed once the rank has it)
             elif shown and local_rank not in shown:
                 made[name] = subprocess.DEVNULL
         return made
@@ -289,8 +310,10 @@ def _what_happened(job: _Job, failed: list[int]) -> str:
         process = job.ranks[local_rank]
         code = process.returncode
         how = f"exit code {code}" if code > 0 else f"signal {signal.Signals(-code).name}"
-        rank = job.node * job.local + local_rank
-        lines.append(f"flambeau launch: rank {rank} (local rank {local_rank}, process {process.pid}) failed: {how}")
+        rank, told = job.node * job.local + local_rank, job.written(local_rank)
+        lines.append(
+            f"flambeau launch: rank {rank} (local rank {local_rank}, process {process.pid}) failed: {how}{told}"
+        )
     others = job.local - len(failed)
     if others:
         lines.append(f"flambeau launch: the other {others} of this machine's {job.local} ranks were ended")

@@ -442,7 +442,7 @@ def get_process_group_ranks(group: Any) -> list[int]:
 
 def get_group_rank(group: Any, global_rank: int) -> int:
     """A rank's number in a group. ValueError if it is not in it."""
-    ranks = chosen(group).ranks
+    ranks = chosen(group).ranks if is_member(group) else ()
     if global_rank not in ranks:
         raise ValueError(f"Global rank {global_rank} is not part of group {group}")
     return ranks.index(global_rank)
@@ -450,7 +450,7 @@ def get_group_rank(group: Any, global_rank: int) -> int:
 
 def get_global_rank(group: Any, group_rank: int) -> int:
     """The number in the default group of a group's rank. ValueError if there is none such."""
-    ranks = chosen(group).ranks
+    ranks = chosen(group).ranks if is_member(group) else ()
     if not 0 <= group_rank < len(ranks):
         raise ValueError(f"Group rank {group_rank} is not part of group {group}")
     return ranks[group_rank]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -20,12 +21,15 @@ import numpy as np
 from jax.errors import JaxRuntimeError
 from jaxlib import _jax, utils, xla_client
 
-from .errors import DistBackendError
+from ..core.array.devices import of_processes
+from ..core.dispatch.messages import message
+from .errors import DistBackendError, DistNetworkError
 
 _SLICE = 500  # milliseconds: how long a wait is deaf to Ctrl-C
 _HEARTBEAT = (
     100  # seconds without a sign of life after which a process ends: on a busy machine 20 have passed without one
 )
+_FREED = 3.0  # seconds in which a service that ended has to give its port back
 _LINGER = 30.0  # seconds that rank 0, which holds the values, waits for the others at the end
 
 
@@ -43,6 +47,7 @@ class Link:
         with _quiet():
             if rank == 0:
                 port = address.rpartition(":")[2]
+                _nobody_listens(int(port))
                 self._service = _jax.get_distributed_runtime_service(
                     f"[::]:{port}", world_size, heartbeat_timeout=_HEARTBEAT, shutdown_timeout=5, recoverable=True
                 )
@@ -64,6 +69,7 @@ class Link:
                 collectives=collectives, num_devices=1,
             )  # fmt: skip
             self._devices = sorted(made.devices(), key=lambda device: device.process_index)
+            of_processes.update(self._devices)
         return self._devices
 
     @staticmethod
@@ -146,6 +152,7 @@ class Link:
                 for rank in range(1, self.world_size):
                     self.get(f"left/{rank}", until)
             self.client.shutdown()  # before the service goes: a client that finds it gone ends the process
+        of_processes.difference_update(self._devices or ())
         self._devices = self._service = None
 
 
@@ -157,6 +164,23 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         utils.absl_set_min_log_level(int(os.environ.get("TF_CPP_MIN_LOG_LEVEL") or "1"))
+
+
+def _nobody_listens(port: int) -> None:
+    """DistNetworkError if another does: its service would take ours for its own rank 0, and JAX would end both processes."""
+    until = time.monotonic() + _FREED
+    while True:
+        with socket.socket() as made:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                return made.bind(("", port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    return None  # what is wrong with it, the service says
+                if time.monotonic() > until:
+                    hint = "Is there another process with RANK=0, or another program at MASTER_PORT?"
+                    raise DistNetworkError(f"{message('port_taken', port=port)} {hint}") from error
+        time.sleep(0.1)
 
 
 def free_address() -> str:

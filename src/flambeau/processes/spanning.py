@@ -343,7 +343,7 @@ class Everywhere(Offered):
 def _is_far(value: Any) -> bool:
     if not isinstance(value, jax.Array):
         return getattr(value, "padding", None) is not None
-    return not value.is_fully_addressable
+    return devices.is_far(value.sharding)
 
 
 class _Form(Form):

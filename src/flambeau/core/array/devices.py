@@ -223,9 +223,13 @@ def _apart(values: Any, where: Any) -> Any:
     )
 
 
+of_processes: set[Any] = set()  # devices of the client whose devices are the processes
+
+
 def is_far(sharding: Any) -> bool:
-    """Whether devices of other processes have a part, too."""
-    return not sharding.is_fully_addressable
+    """Whether devices of other processes have a part, too, or could have one: a mesh of one process among several is one of
+    the client that links them."""
+    return not sharding.is_fully_addressable or not of_processes.isdisjoint(sharding.device_set)
 
 
 def is_cut_far(array: Any) -> bool:

@@ -96,7 +96,7 @@ class DistributedDataParallel(Module, Joinable):
         if device_ids is not None and len(device_ids) > 1:
             raise ValueError(message("device_ids_of_one"))
         places = {p.device for _, p in named}
-        if device_ids and any(place.type == "cpu" for place in places):
+        if (device_ids or output_device is not None) and any(place.type == "cpu" for place in places):
             raise ValueError(
                 message("device_ids_of_cpu", device_ids=device_ids, output_device=output_device, places=places)
             )
