@@ -198,6 +198,28 @@ def entry_of_the_attributes_deleted_twice(compile, x):
 
 
 @case
+def attribute_set_and_deleted_at_once(compile, x):
+    class Plain:
+        pass
+
+    held = Plain()
+
+    def step(x, o):
+        for owner in (held, o, Plain):
+            owner.z = x.sum()
+            y = owner.z
+            del owner.z
+        return y
+
+    f = compile(step)
+    for _ in range(3):
+        o = Box(a=1)
+        yield attempt(f, x, o), vars(o), vars(held), hasattr(Plain, "z")
+    held.z = 5
+    yield attempt(f, x, o), vars(held)
+
+
+@case
 def one_list_at_two_places(compile, x):
     def step(x, a, b):
         a.append(x.sum())

@@ -130,6 +130,8 @@ class Attribute(Place):
 
     def put(self, value: Any) -> None:
         owner, name = self.owner, self.name
+        if value is MISSING and self.own() is MISSING:
+            return  # it was set and deleted since
         if isinstance(owner, type):
             delattr(owner, name) if value is MISSING else type.__setattr__(owner, name, value)
             return
