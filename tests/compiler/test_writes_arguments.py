@@ -197,6 +197,73 @@ def entry_of_the_attributes_deleted_twice(compile, x):
         yield attempt(f, x), dict(vars(box))
 
 
+@case
+def attribute_set_and_deleted_at_once(compile, x):
+    class Plain:
+        pass
+
+    held = Plain()
+
+    def step(x, o):
+        for owner in (held, o, Plain):
+            owner.z = x.sum()
+            y = owner.z
+            del owner.z
+        return y
+
+    f = compile(step)
+    for _ in range(3):
+        o = Box(a=1)
+        yield attempt(f, x, o), vars(o), vars(held), hasattr(Plain, "z")
+    held.z = 5
+    yield attempt(f, x, o), vars(held)
+
+
+@case
+def one_list_at_two_places(compile, x):
+    def step(x, a, b):
+        a.append(x.sum())
+        b.append(len(a))
+        return x * len(a) + len(b), a is b
+
+    f = compile(step)
+    first: Any = [1]
+    second: Any = [2]
+    for a, b in ((first, second), (first, first), (second, first), (second, second)):
+        yield f(x, a, b), first, second
+
+
+@case
+def one_list_at_two_places_within_an_argument(compile, x):
+    def step(x, o):
+        o["a"].append(x.shape[0])
+        o["b"]["c"].append(2)
+        o["d"].a.append(x.sum())
+        o["e"] = o["a"] is o["b"]["c"]
+        return x * len(o["a"])
+
+    f = compile(step)
+    for shared in (0, 1, 2, 0, 1, 2):
+        one: Any = [1]
+        o = {"a": one, "b": {"c": one if shared else [1]}, "d": Pair(one if shared == 2 else [1])}
+        yield f(x, o), o, one
+
+
+@case
+def one_list_of_tensors_by_position_and_by_name(compile, x):
+    def step(x, parts, *, others):
+        parts[0] = parts[0] * 2
+        return sum(others), parts is others, {"kept": others}
+
+    f = compile(step)
+    for _ in range(2):
+        parts, others = [x, x + 1], [x, x + 1]
+        result, same, kept = f(x, parts, others=others)
+        yield result, same, parts, kept["kept"] is others
+        result, same, kept = f(x, parts, others=parts)
+        yield result, same, parts, kept["kept"] is parts
+
+
 @case.test
 def test_arguments(case: Case) -> None:
     case.check()

@@ -257,7 +257,7 @@ class Compiled:
             return None
         if held:
             self._learn(held[0])
-        leaves, treedef = tree.flatten(call)
+        leaves, treedef = tree.flatten_once(call)
         reason = with_names(reason, self.function, treedef, len(leaves))
         group = self.batches.group(key, leaves, self.programs) if self.batches is not None else None
         reason = reason or (self._difference(key, len(leaves), group) if self.programs else "first call")
@@ -507,11 +507,11 @@ def _weight(programs: list[TracedProgram | Uncompiled]) -> float:
 
 def _taken_apart(args: Any, kwargs: Any) -> tuple[list[Any], Any]:
     """The leaves of a call's arguments and their structure, in a shorter form if there are only tensors."""
-    return (list(args), len(args)) if not kwargs and _are_tensors(args) else tree.flatten((args, kwargs))
+    return (list(args), len(args)) if not kwargs and _are_tensors(args) else tree.flatten_once((args, kwargs))
 
 
 def _structure(call: Any) -> tuple[Any, int]:
-    leaves, treedef = tree.flatten(call)
+    leaves, treedef = tree.flatten_once(call)
     return treedef, len(leaves)
 
 

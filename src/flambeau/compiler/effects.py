@@ -11,7 +11,7 @@ from ..core.context.tracing import Untraceable
 from ..core.dispatch.host_numbers import HostValue, plain, settle
 from .guards.places import MISSING, Attribute, Item, Length, Place, own_attributes
 from .guards.reads import Reads
-from .guards.values import entries, is_buffer
+from .guards.values import elements, entries, is_buffer
 
 
 class Mutation:
@@ -234,20 +234,21 @@ class Writes:
 
 
 def _differs(container: Any, copy: Any) -> bool:
-    if len(container) != len(copy):
-        return True
     if isinstance(container, dict):
+        if dict.__len__(container) != len(copy):
+            return True
         pairs = zip(entries(container), copy.items(), strict=True)
         return not all(key is k and value is v for (key, value), (k, v) in pairs)
+    now = elements(container)
     if isinstance(container, set):
-        return container != set(copy)
-    return not all(a is b for a, b in zip(container, copy, strict=True))
+        return set(now) != set(copy)
+    return len(now) != len(copy) or not all(a is b for a, b in zip(now, copy, strict=True))
 
 
 def _copy(container: Any) -> Any:
     if isinstance(container, dict):
         return dict(entries(container))
-    return set(container) if isinstance(container, set) else list(container)
+    return set(elements(container)) if isinstance(container, set) else elements(container)
 
 
 def _refill(container: Any, copy: Any) -> None:

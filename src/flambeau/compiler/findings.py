@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from .draws import Drawing
 from .effects import Deferred, Mutation, Writes
 from .guards.places import MISSING, Place
 from .guards.symbols import LATER
+from .guards.values import in_c, is_in_c
 from .inputs import Inputs
 from .live import Gradients, changed_edges
 from .plan import Changes, Computation, Effect, Plan, Results, State, Tape
@@ -192,9 +194,19 @@ def effects_of(writes: Writes, describe: Callable[[Any], Any]) -> list[Effect]:
             raise Untraceable("it changes a container in a way that could not be followed")
         args = [describe(a) for a in entry.args]
         kwargs = {k: describe(v) for k, v in entry.kwargs.items()}
+        function = entry.function
         if isinstance(entry, Mutation):
             args = [describe(entry.container), *args]
+            function = in_c_alone(entry.container, function)
         else:
             assert isinstance(entry, Deferred)
-        effects.append(Effect(None, entry.function, args, kwargs))
+        effects.append(Effect(None, function, args, kwargs))
     return effects
+
+
+def in_c_alone(container: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A change of a container that its class's own code does not see: what that has done at the trace stands beside it."""
+    name = getattr(function, "__name__", "")
+    if getattr(operator, name, None) is not function or is_in_c(container, name):
+        return function
+    return in_c(container, f"__{name}__")

@@ -31,7 +31,7 @@ from .keyed import apart
 from .modules import is_library_class
 from .places import MISSING, Attribute, Item, Named, Own, in_class, is_python_class, is_scope, own_attributes, shown_by
 from .symbols import FRESH, LATER, PENDING, UNKNOWN
-from .values import entries, is_buffer, is_container
+from .values import elements, entries, is_buffer, is_container, is_in_c
 
 _PLACE = frozenset("requires_grad is_leaf grad_fn output_nr retains_grad _version _base _is_view".split())
 _BUFFERS = (np.ndarray, bytearray, array)
@@ -303,8 +303,8 @@ def imported(watcher: Any, name: str, package: str | None = None) -> Any:
 # --- items ---
 
 
-def item(shadow: Any, owner: Any, key: Any) -> Any:
-    """Read an item of a container."""
+def item(shadow: Any, owner: Any, key: Any, *, in_c: bool = False) -> Any:
+    """Read an item of a container; `in_c`: its class's own `__getitem__` is not asked (`dict.get`, `super().__getitem__`)."""
     watcher = shadow.watcher
     if isinstance(owner, MappingProxyType):
         owner = shown_by(owner)
@@ -333,7 +333,7 @@ def item(shadow: Any, owner: Any, key: Any) -> Any:
     watcher.asked_which(key)
     if isinstance(owner, _BUFFERS):
         return UNKNOWN
-    if type(owner).__getitem__ not in _GETS:
+    if not in_c and type(owner).__getitem__ not in _GETS:
         return PENDING
     if id(owner) in watcher.attribute_tables:
         return or_unknown(_own_entry(watcher, watcher.attribute_tables[id(owner)], key))
@@ -405,6 +405,8 @@ def store_item(shadow: Any, owner: Any, key: Any, function: Any, values: tuple[A
     if isinstance(owner, dict) and (given or watcher.is_old(owner)):
         watcher.asked_which(key)
     look_into(watcher, owner, "__setitem__", "__delitem__")
+    if is_container(owner) and not is_in_c(owner, function.__name__):
+        return  # the class's own code, which is followed
     if id(owner) in watcher.attribute_tables and id(watcher.attribute_tables[id(owner)]) in watcher.arguments:
         watcher.refuse("it sets attributes of an argument through its __dict__: write argument.name = value")
     if not is_container(owner) or not (given or watcher.is_old(owner)):
@@ -441,6 +443,9 @@ def in_place(shadow: Any, left: Any, sign: str, right: Any) -> bool:
         return False
     if is_buffer(left):
         watcher.refuse(f"it changes a {type(left).__name__} that was there before")
+    if not is_in_c(left, _IN_PLACE[sign].__name__):
+        look_into(watcher, left, f"__{_IN_PLACE[sign].__name__}__")
+        return False
     iterate(shadow, right)
     watcher.writes.mutate(left, _IN_PLACE[sign], (right,))
     complete_later(shadow, left, sign)
@@ -478,7 +483,7 @@ def complete_later(shadow: Any, owner: Any, name: str) -> None:
     if keyed and isinstance(owner, dict):
         before = dict(entries(owner))
     elif is_container(owner):
-        before = set(owner) if isinstance(owner, set) else len(owner)
+        before = set(owner) if isinstance(owner, set) else len(elements(owner))
     shadow.after = functools.partial(complete, shadow.watcher, mutation, name, before)
 
 
@@ -487,7 +492,8 @@ def _complete_item(watcher: Any, mutation: Any, before: Any) -> None:
     if isinstance(key, slice) and isinstance(owner, list):
         start, stop, step = key.indices(before)
         if step == 1:
-            mutation.args = (key, owner[start : start + len(owner) - before + max(stop - start, 0)])
+            now = elements(owner)
+            mutation.args = (key, now[start : start + len(now) - before + max(stop - start, 0)])
         return
     if key is LATER:
         added = [k for k in owner if k not in before]
@@ -495,7 +501,7 @@ def _complete_item(watcher: Any, mutation: Any, before: Any) -> None:
             watcher.refuse("it sets an entry of a dict under a name that could not be followed")
         key = added[-1]
         watcher.writes.stored.add(Item(owner, key).key)
-    mutation.args = (key, owner[key])
+    mutation.args = (key, Item(owner, key).get())
 
 
 def _complete_default(watcher: Any, mutation: Any, before: Any) -> None:
@@ -541,18 +547,18 @@ def complete(watcher: Any, mutation: Any, name: str, before: Any) -> None:
         mutation.args = (mutation.args[0], Attribute(owner, mutation.args[0]).get())
     elif mutation.function is operator.setitem:
         _complete_item(watcher, mutation, before)
-    elif name == "append" and len(owner):
-        mutation.args = (owner[-1],)
+    elif name == "append" and elements(owner):
+        mutation.args = (elements(owner)[-1],)
     elif name == "move_to_end" and mutation.args[0] is UNKNOWN and mutation.kwargs.get("last", True) is True:
         mutation.args = (next(reversed(owner)),)
     elif name == "appendleft":
-        mutation.args = (owner[0],)
+        mutation.args = (elements(owner)[0],)
     elif name == "insert" and isinstance(mutation.args[0], int):
-        mutation.args = (mutation.args[0], owner[mutation.args[0]])
+        mutation.args = (mutation.args[0], elements(owner)[mutation.args[0]])
     elif name in ("extend", "__iadd__", "+=") and isinstance(owner, list):
-        mutation.function, mutation.args = list.extend, (list(owner[before:]),)
+        mutation.function, mutation.args = list.extend, (elements(owner)[before:],)
     elif name in ("extend", "__iadd__", "+=") and isinstance(owner, deque) and owner.maxlen is None:
-        mutation.function, mutation.args = deque.extend, (list(owner)[before:],)
+        mutation.function, mutation.args = deque.extend, (elements(owner)[before:],)
     elif name == "pop" and isinstance(owner, set):  # which element depends on the set's history
         mutation.function, mutation.args = set.difference_update, (before - owner,)
     elif name in _FILLING and isinstance(owner, (dict, set)):

@@ -403,12 +403,8 @@ def _container_method(shadow: Any, owner: Any, name: str, args: list[Any], kwarg
         return
     if not changing:
         if kind is dict and name in ("get", "__getitem__") and args and args[0] is not UNKNOWN:
-            value = (
-                item(shadow, owner, args[0])
-                if name == "__getitem__" or args[0] in owner
-                else absent(shadow, owner, args)
-            )
-            push(shadow, value)
+            there = dict.__contains__(owner, args[0]) or name == "__getitem__"
+            push(shadow, item(shadow, owner, args[0], in_c=True) if there else absent(shadow, owner, args))
             return
         iterate(shadow, owner)
         for value in args:
@@ -417,7 +413,7 @@ def _container_method(shadow: Any, owner: Any, name: str, args: list[Any], kwarg
         return
     if name in _ANSWERING:
         if kind is dict and name in ("pop", "setdefault") and args and args[0] is not UNKNOWN and args[0] is not FRESH:
-            item(shadow, owner, args[0]) if args[0] in owner else absent(shadow, owner, args)
+            item(shadow, owner, args[0], in_c=True) if args[0] in owner else absent(shadow, owner, args)
         else:
             iterate(shadow, owner)
         if name == "setdefault" and args[0] in owner:
@@ -439,6 +435,10 @@ def _change(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[st
         watcher.writes.mutate(owner, operator.setitem, (key, args[1] if len(args) > 1 else None))
         if not known:
             args = [UNKNOWN, *args[1:]]
+    elif name == "__delitem__" and kind is not dict:
+        watcher.writes.mutate(owner, operator.delitem, args)
+    elif name == "__init__":
+        watcher.refuse(f"it calls __init__ of a {type(owner).__name__} that was there before")
     elif name == "__delitem__" or (name == "pop" and kind is dict):
         if args[0] is UNKNOWN:
             watcher.refuse("it takes an entry out of a dict under a name that could not be followed")

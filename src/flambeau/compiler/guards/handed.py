@@ -25,12 +25,12 @@ from .values import is_container
 
 # Methods of containers that change them.
 _CHANGING = {
-    list: "append extend insert pop remove clear sort reverse __setitem__ __delitem__ __iadd__ __imul__",
-    dict: "update setdefault pop popitem clear __setitem__ __delitem__ __ior__ move_to_end",
+    list: "append extend insert pop remove clear sort reverse __setitem__ __delitem__ __iadd__ __imul__ __init__",
+    dict: "update setdefault pop popitem clear __setitem__ __delitem__ __ior__ move_to_end __init__",
     set: "add discard remove pop clear update difference_update intersection_update symmetric_difference_update "
-    "__iand__ __ior__ __isub__ __ixor__",
+    "__iand__ __ior__ __isub__ __ixor__ __init__",
     deque: "append appendleft extend extendleft pop popleft rotate clear insert remove reverse __setitem__ __delitem__ __iadd__ "
-    "__imul__",
+    "__imul__ __init__",
     np.ndarray: "fill sort put itemset resize partition setfield setflags byteswap __setitem__ __delitem__",
 }
 _PLACING = frozenset("pop insert rotate __getitem__ __setitem__ __delitem__ __mul__ __rmul__ __imul__".split())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 import threading
+from collections import deque
 from collections.abc import Callable
 from types import (
     BuiltinFunctionType,
@@ -129,6 +130,8 @@ class Attribute(Place):
 
     def put(self, value: Any) -> None:
         owner, name = self.owner, self.name
+        if value is MISSING and self.own() is MISSING:
+            return  # it was set and deleted since
         if isinstance(owner, type):
             delattr(owner, name) if value is MISSING else type.__setattr__(owner, name, value)
             return
@@ -193,7 +196,7 @@ class Item(Place):
         if isinstance(owner, dict):
             return dict.get(owner, name, MISSING)
         try:
-            return owner[name]
+            return _kind_of(owner).__getitem__(owner, name)
         except (IndexError, KeyError, TypeError):
             return MISSING
 
@@ -206,9 +209,9 @@ class Item(Place):
             else:
                 dict.__setitem__(owner, name, value)
         elif value is MISSING:
-            del owner[name]
+            _kind_of(owner).__delitem__(owner, name)
         else:
-            owner[name] = value
+            _kind_of(owner).__setitem__(owner, name, value)
 
     def __str__(self) -> str:
         if is_scope(self.owner):
@@ -218,13 +221,18 @@ class Item(Place):
         return f"the entry {name} of a {type(self.owner).__name__}"
 
 
+def _kind_of(owner: Any) -> Any:
+    """The class whose methods look into a container without those that a class of the user's puts before them."""
+    return next((kind for kind in (list, deque) if isinstance(owner, kind)), type(owner))
+
+
 class Length(Place):
     """How much a list or deque holds."""
 
     __slots__ = ()
 
     def get(self) -> Any:
-        return len(self.owner)
+        return _kind_of(self.owner).__len__(self.owner)
 
     def __str__(self) -> str:
         return f"the length of a {type(self.owner).__name__}"

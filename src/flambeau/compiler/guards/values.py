@@ -7,7 +7,7 @@ import struct
 from array import array
 from collections import OrderedDict, deque
 from collections.abc import ItemsView, KeysView, ValuesView
-from types import MappingProxyType, MethodType
+from types import MappingProxyType, MethodDescriptorType, MethodType, WrapperDescriptorType
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from ...core.dispatch.host_numbers import NUMBERS, Expression, HostValue, lift, plain
 from .places import Item
 
+_METHODS_IN_C = (MethodDescriptorType, WrapperDescriptorType)
 PLAIN = frozenset((bool, int, float, complex, str, bytes, type(None), type(Ellipsis), range))
 
 _MOST_NUMBERS = 64  # in one container, as inputs
@@ -99,9 +100,15 @@ def entries(table: dict[Any, Any]) -> Any:
 
 
 def _keys_and_values(container: Any) -> tuple[Any, ...]:
-    if isinstance(container, (dict, MappingProxyType)):
+    kind = type(container)
+    if kind is list or kind is tuple or kind is deque:
+        return tuple(container)
+    if isinstance(container, dict) and kind is not dict:
+        pairs = tuple(entries(container))
+        return (*(key for key, _ in pairs), *(value for _, value in pairs))
+    if kind is dict or kind is MappingProxyType:
         return (*container.keys(), *container.values())
-    return tuple(container)
+    return tuple(elements(container))
 
 
 class Contents:
@@ -200,6 +207,24 @@ def is_container(value: Any) -> bool:
     return isinstance(value, (list, dict, set, deque, MappingProxyType, KeysView, ValuesView, ItemsView)) or is_buffer(
         value
     )
+
+
+def elements(container: Any) -> list[Any]:
+    """What a list, deque or set holds, whatever its class's own methods say of it."""
+    kind = next((kind for kind in (list, deque, set) if isinstance(container, kind)), None)
+    return list(container) if kind is None else list(kind.__iter__(container))
+
+
+def in_c(container: Any, name: str) -> Any:
+    """The method in C that a container has under a name, whatever the classes in Python before it have."""
+    found = (vars(base)[name] for base in type(container).__mro__ if name in vars(base))
+    return next((method for method in found if isinstance(method, _METHODS_IN_C)), None)
+
+
+def is_in_c(container: Any, name: str) -> bool:
+    """Whether what an operator (`setitem`, `iadd`) asks of a container is done by code in C, not by a class's own method."""
+    method = getattr(type(container), f"__{name}__", None)
+    return method is None or isinstance(method, _METHODS_IN_C)
 
 
 def is_buffer(value: Any) -> bool:

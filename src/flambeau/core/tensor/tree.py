@@ -123,15 +123,43 @@ def flatten(tree: Any) -> tuple[list[Any], Spec]:
     return leaves, Spec(type(tree), opened[1], opened[2], tuple(specs))
 
 
+class Again:
+    """Stands in a structure for a container that stood before: the `keys`-th that was taken apart."""
+
+
+def flatten_once(tree: Any, met: dict[int, tuple[int, Any]] | None = None) -> tuple[list[Any], Spec]:
+    """As `flatten`, but a container that can change and stands at several places is taken apart once, and is one when put together."""
+    met = {} if met is None else met
+    if id(tree) in met:
+        return [], Spec(Again, met[id(tree)][0], list, ())
+    opened = _open(tree)
+    if opened is None:
+        return [tree], LEAF
+    leaves: list[Any] = []
+    specs = []
+    for part in opened[0]:
+        below, spec = flatten_once(part, met)
+        leaves += below
+        specs.append(spec)
+    if not isinstance(tree, tuple):
+        met[id(tree)] = len(met), tree  # kept alive, so that its id stays its own
+    return leaves, Spec(type(tree), opened[1], opened[2], tuple(specs))
+
+
 def unflatten(leaves: list[Any], spec: Spec) -> Any:
     """A tree of this structure with these leaves."""
-    return _build(iter(leaves), spec)
+    return _build(iter(leaves), spec, [])
 
 
-def _build(leaves: Iterator[Any], spec: Spec) -> Any:
+def _build(leaves: Iterator[Any], spec: Spec, made: list[Any]) -> Any:
     if spec.build is None:
         return next(leaves)
-    return spec.build([_build(leaves, part) for part in spec.parts])
+    if spec.kind is Again:
+        return made[spec.keys]
+    built = spec.build([_build(leaves, part, made) for part in spec.parts])
+    if not issubclass(spec.kind or list, tuple):
+        made.append(built)
+    return built
 
 
 def spread(prefix: Any, spec: Spec) -> list[Any] | None:
