@@ -323,3 +323,34 @@ def test_hooks_of_ddp_by_name() -> None:
     assert model.got[0].matrix_approximation_rank == 2 and model.got[1] == "batched_powerSGD_hook"
     with pytest.raises(NotImplementedError, match="FP16_COMPRESS"):
         ours.register_ddp_comm_hook(ours.DDPCommHookType.QUANTIZE_PER_TENSOR, model)
+
+
+def _passes(lib: Any) -> list[Any]:
+    module = importlib.import_module(f"{lib.__name__}.fx.passes.pass_manager")
+
+    def a(x: list[str]) -> list[str]:
+        return [*x, "a"]
+
+    def b(x: list[str]) -> list[str]:
+        return [*x, "b"]
+
+    def c(x: list[str]) -> None:
+        x.append("c")
+
+    in_place = module.inplace_wrapper(c)
+    manager = module.PassManager([a, b])
+    out = [manager([]), module.loop_pass(a, n_iter=3)([]), module.loop_pass(b, predicate=lambda x: len(x) < 2)([])]
+    manager.add_pass(in_place)
+    manager.remove_pass(["a"])
+    out.append(module.log_hook(manager.passes[0])([]))
+    manager.replace_pass(b, a)
+    out += [manager([]), in_place.__name__, told(module.loop_pass, a), told(module.loop_pass, a, 2, len)]
+    manager.add_constraint(module.these_before_those_pass_constraint(c, a))
+    out += [told(manager, []), module.PassManager()(3)]
+    for make in (module.this_before_that_pass_constraint, module.these_before_those_pass_constraint):
+        out.append([make(a, b)(x, y) for x, y in ((a, b), (b, a), (a, in_place), (in_place, a))])
+    return out
+
+
+def test_passes_in_order() -> None:
+    assert _passes(fb) == _passes(torch)
