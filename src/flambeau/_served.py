@@ -15,6 +15,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from .runtime.absent import refused
+
 ROOT = "flambeau."
 
 
@@ -66,7 +68,7 @@ class _Loader(Loader):
             made.update({name: getattr(source, name) for name in row.names})
         elif row.why:
             module.__doc__ = f"Refused by name: {row.why}."
-            made.update({name: refused(name, path, row.why) for name in row.names})
+            made.update({name: refused(name, ROOT + path, row.why) for name in row.names})
             made["__getattr__"] = functools.partial(_without, path, row.why)
 
 
@@ -75,25 +77,6 @@ def _without(module: str, why: str, name: str) -> Any:
     raise AttributeError(
         f"module 'torch.{module}' has no attribute {name!r}" + ("" if name[:2] == "__" else f": {why}")
     )
-
-
-@functools.cache
-def refused(name: str, module: str, why: str) -> Any:
-    """What stands for a name that is not here: a class that can't be made, or a function that raises NotImplementedError."""
-    text = f"torch.{module}.{name}: {why}"
-
-    def tell(*args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError(text)
-
-    tell.__doc__ = f"Refused: {why}."
-    tell.__module__ = ROOT + module
-    tell.__refused__ = True  # type: ignore[attr-defined]
-    if not name.lstrip("_")[:1].isupper():
-        tell.__name__ = tell.__qualname__ = name
-        return tell
-    base = Exception if name.endswith(("Error", "Exception", "Warning", "Retryable", "Immediately")) else object
-    body = {"__init__": tell, "__module__": ROOT + module, "__doc__": f"Refused: {why}.", "__refused__": True}
-    return type(name, (base,), body)
 
 
 class Served(MetaPathFinder):

@@ -62,7 +62,7 @@ ELSEWHERE = set(
     "torch.nn.functional.boolean_dispatch torch.nn.functional.has_torch_function torch.nn.functional.has_torch_function_unary "
     "torch.nn.functional.has_torch_function_variadic torch.nn.functional.threshold torch.nn.utils.clip_grads_with_norm_ "
     "torch.nn.utils.get_total_norm torch.linalg.LinAlgError torch.utils.data.functional_datapipe torch.testing.assert_allclose "
-    "torch.testing.make_tensor torch.cuda.list_gpu_processes torch.cuda.manual_seed_all torch.cuda.seed_all".split()
+    "torch.testing.make_tensor torch.cuda.manual_seed_all torch.cuda.seed_all".split()
 )
 
 

@@ -20,6 +20,7 @@ from ..core.tensor.tensor import Tensor
 
 __all__ = [
     "autocast",
+    "autocast_decorator",
     "clear_autocast_cache",
     "custom_bwd",
     "custom_fwd",
@@ -232,3 +233,15 @@ def custom_bwd(bwd: Any = None, *, device_type: str) -> Any:
             return bwd(ctx, *args, **kwargs)
 
     return backward
+
+
+def autocast_decorator(autocast_instance: autocast, func: Any) -> Any:
+    """The function, run within an `autocast`."""
+
+    @functools.wraps(func)
+    def decorate_autocast(*args: Any, **kwargs: Any) -> Any:
+        with autocast_instance:
+            return func(*args, **kwargs)
+
+    decorate_autocast.__script_unsupported = "@autocast() decorator is not supported in script mode"  # type: ignore[attr-defined]
+    return decorate_autocast

@@ -21,7 +21,10 @@ from ..ops.making.constants import empty_like, zeros_like
 from ..ops.shape.complex_parts import view_as_real
 from ..sparse import as_sparse_gradcheck
 
-__all__ = ["GradcheckError", "gradcheck", "gradgradcheck"]
+__all__ = [
+    "GradcheckError", "get_analytical_jacobian", "get_numerical_jacobian", "get_numerical_jacobian_wrt_specific_input",
+    "gradcheck", "gradgradcheck",
+]  # fmt: skip
 
 
 _FORWARD = "Jacobian computed with forward mode mismatch"
@@ -303,3 +306,48 @@ def gradgradcheck(
         raise AssertionError("Setting check_undefined_grad=True requires check_rev_over_rev to be True")
     options.update(check_forward_ad=check_fwd_over_rev, check_backward_ad=check_rev_over_rev)
     return gradcheck(gradients, (*given, *weights), **options)
+
+
+def _deprecated(name: str, grad_out: float) -> None:
+    warnings.warn(message("old_jacobian", name=name), FutureWarning, stacklevel=3)
+    if grad_out != 1.0:
+        raise ValueError(f"Expected grad_out to be 1.0. {name} no longer supports values of grad_out != 1.0.")
+
+
+def _recorded(inputs: Any) -> list[int]:
+    return [k for k, value in enumerate(inputs) if isinstance(value, Tensor) and value.requires_grad]
+
+
+def get_numerical_jacobian(
+    fn: Callable[..., Any], inputs: Any, target: Any = None, eps: float = 1e-3, grad_out: float = 1.0
+) -> tuple[Tensor, ...]:
+    """The Jacobian of `fn(inputs)`'s first output by finite differences, for each input that requires grad. FutureWarning."""
+    _deprecated("get_numerical_jacobian", grad_out)
+    values = tuple(inputs)
+    return tuple(
+        wrap(jax.device_put(_numerical(lambda *given: fn(given), values, which, eps)[0])) for which in _recorded(values)
+    )
+
+
+def get_numerical_jacobian_wrt_specific_input(
+    fn: Callable[..., Any], input_idx: int, inputs: Any, outputs: Any, eps: float, input: Any = None,
+    is_forward_ad: bool = False,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """The Jacobians of all outputs of `fn(*inputs)` for one input, by finite differences."""
+    values = list(inputs)
+    if input is not None:
+        values[input_idx] = input
+    return tuple(wrap(jax.device_put(found)) for found in _numerical(fn, tuple(values), input_idx, eps))
+
+
+def get_analytical_jacobian(
+    inputs: Any, output: Tensor, nondet_tol: float = 0.0, grad_out: float = 1.0
+) -> tuple[tuple[Tensor, ...], bool, bool, bool]:
+    """The Jacobian by the tape, and whether it is the same twice, and gradients have sizes and types of the inputs. FutureWarning."""
+    _deprecated("get_analytical_jacobian", grad_out)
+    found, same = [], True
+    for which in _recorded(inputs):
+        first, second = (_analytical(output, inputs[which]) for _ in range(2))
+        same = same and (not first.size or bool(np.abs(first - second).max() <= nondet_tol))
+        found.append(wrap(jax.device_put(first)))
+    return tuple(found), same, True, True  # the engine refuses gradients of other sizes and types

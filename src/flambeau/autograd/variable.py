@@ -9,7 +9,9 @@ from ..core.context.grad_mode import state
 from ..core.tensor.tensor import Tensor
 
 
-class _OldTensor(type):
+class VariableMeta(type):
+    """The type of `Variable`: every tensor is one, and calling it gives a tensor."""
+
     def __instancecheck__(cls, instance: Any) -> bool:
         return isinstance(instance, Tensor)
 
@@ -47,10 +49,10 @@ if TYPE_CHECKING:
 
 else:
 
-    class Variable(metaclass=_OldTensor):
+    class Variable(metaclass=VariableMeta):
         """The old name for a tensor on the tape: called, it gives `data` itself, requiring grad if asked."""
 
         _execution_engine = _Engine()
 
 
-__all__ = ["Variable"]
+__all__ = ["Variable", "VariableMeta"]

@@ -32,6 +32,7 @@ from .memory import get_allocator_backend as get_allocator_backend
 from .memory import get_per_process_memory_fraction as get_per_process_memory_fraction
 from .memory import host_memory_stats as host_memory_stats
 from .memory import host_memory_stats_as_nested_dict as host_memory_stats_as_nested_dict
+from .memory import list_gpu_processes as list_gpu_processes
 from .memory import max_memory_allocated as max_memory_allocated
 from .memory import max_memory_cached as max_memory_cached
 from .memory import max_memory_reserved as max_memory_reserved
@@ -60,7 +61,6 @@ from .properties import get_device_capability as get_device_capability
 from .properties import get_device_properties as get_device_properties
 from .properties import get_gencode_flags as get_gencode_flags
 from .properties import is_tf32_supported as is_tf32_supported
-from .properties import list_gpu_processes as list_gpu_processes
 from .properties import memory_usage as memory_usage
 from .properties import power_draw as power_draw
 from .properties import temperature as temperature

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..core.array.devices import jax_devices
 from ._devices import index_of, required
+from ._nvml import handle as _handle
 
 __all__ = [
     "CUDAPluggableAllocator",
@@ -25,6 +26,7 @@ __all__ = [
     "get_per_process_memory_fraction",
     "host_memory_stats",
     "host_memory_stats_as_nested_dict",
+    "list_gpu_processes",
     "max_memory_allocated",
     "max_memory_cached",
     "max_memory_reserved",
@@ -274,3 +276,16 @@ def _record_memory_history(enabled: str | None = "all", *args: Any, **options: A
         raise NotImplementedError(
             "torch.cuda.memory._record_memory_history: use jax.profiler.save_device_memory_profile"
         )
+
+
+def list_gpu_processes(device: Any = None) -> str:
+    """The processes that use a GPU, and their memory."""
+    try:
+        library, handle = _handle(device)
+    except ModuleNotFoundError:
+        return "pynvml module not found, please install nvidia-ml-py"
+    lines = [f"GPU:{index_of(device)}"]
+    found = library.nvmlDeviceGetComputeRunningProcesses(handle)
+    for process in found:
+        lines.append(f"process {process.pid:>10d} uses {process.usedGpuMemory / (1 << 20):>12.3f} MB GPU memory")
+    return "\n".join(lines if found else [*lines, "no processes are running"])

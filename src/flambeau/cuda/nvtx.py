@@ -8,10 +8,11 @@ from typing import Any
 
 from ..core.array.devices import jax_devices
 
-__all__ = ["mark", "range", "range_pop", "range_push"]
+__all__ = ["mark", "range", "range_end", "range_pop", "range_push", "range_start"]
 
 
 _open: list[Any] = []
+_apart: dict[int, Any] = {}
 
 
 def _needed() -> None:
@@ -52,3 +53,22 @@ def range(msg: str, *args: Any, **kwargs: Any) -> Iterator[None]:
         yield
     finally:
         range_pop()
+
+
+def range_start(msg: str) -> int:
+    """Open a range apart from the others; the number by which it is closed. RuntimeError without a GPU."""
+    _needed()
+    import jax
+
+    annotation = jax.profiler.TraceAnnotation(msg)
+    annotation.__enter__()
+    number = max(_apart, default=0) + 1
+    _apart[number] = annotation
+    return number
+
+
+def range_end(range_id: int) -> None:
+    """Close it. A number that is not open means nothing. RuntimeError without a GPU."""
+    _needed()
+    if range_id in _apart:
+        _apart.pop(range_id).__exit__(None, None, None)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..core.array.devices import jax_devices
 from ._devices import index_of, required
+from ._nvml import handle as _handle
 from .memory import mem_get_info
 
 
@@ -70,18 +71,6 @@ def is_tf32_supported() -> bool:
 # --- NVIDIA's management library --------------------------------------------------------------------------------------
 
 
-def _handle(device: Any) -> tuple[Any, Any]:
-    try:
-        import pynvml  # type: ignore[import-not-found]
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            "nvidia-ml-py does not seem to be installed or it can't be imported: `pip install nvidia-ml-py`"
-        ) from None
-    required(index_of(device))
-    pynvml.nvmlInit()
-    return pynvml, pynvml.nvmlDeviceGetHandleByIndex(index_of(device))
-
-
 def utilization(device: Any = None) -> int:
     """Percent of the last moment in which a kernel ran."""
     library, handle = _handle(device)
@@ -116,16 +105,3 @@ def clock_rate(device: Any = None) -> int:
     """Megahertz of the processors' clock."""
     library, handle = _handle(device)
     return int(library.nvmlDeviceGetClockInfo(handle, 1))
-
-
-def list_gpu_processes(device: Any = None) -> str:
-    """The processes that use a GPU, and their memory."""
-    try:
-        library, handle = _handle(device)
-    except ModuleNotFoundError:
-        return "pynvml module not found, please install nvidia-ml-py"
-    lines = [f"GPU:{index_of(device)}"]
-    found = library.nvmlDeviceGetComputeRunningProcesses(handle)
-    for process in found:
-        lines.append(f"process {process.pid:>10d} uses {process.usedGpuMemory / (1 << 20):>12.3f} MB GPU memory")
-    return "\n".join(lines if found else [*lines, "no processes are running"])

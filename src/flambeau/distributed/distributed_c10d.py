@@ -10,6 +10,7 @@ from ..processes.collectives import _reduce_scatter_base as _reduce_scatter_base
 from ..processes.groups import *  # noqa: F403
 from ..processes.groups import _rank_not_in_group as _rank_not_in_group
 from ..processes.objects import *  # noqa: F403
+from ..processes.options import *  # noqa: F403
 from ..processes.point_to_point import *  # noqa: F403
 from ..processes.stores import PrefixStore as PrefixStore
 from ..processes.stores import Store

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import json
 import os
+import runpy
 import signal
 import socket
 import subprocess
@@ -23,8 +24,11 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from ..core.array.devices import jax_devices
+from ..runtime.absent import refuse as _absent
 
-__all__ = ["get_args_parser", "main", "parse_args", "run"]
+__all__ = [
+    "determine_local_world_size", "get_args_parser", "main", "parse_args", "parse_min_max_nnodes", "run", "run_script_path",
+]  # fmt: skip
 
 _NOT_THERE = {
     "tee": "the ranks write to the console, or with --redirects to files",
@@ -368,3 +372,29 @@ def _refuse(text: str) -> NoReturn:
 
 if __name__ == "__main__":
     main()
+
+
+def parse_min_max_nnodes(nnodes: str) -> tuple[int, int]:
+    """The least and the most machines of `"3"` or `"1:4"`. RuntimeError for other forms."""
+    parts = [int(part) for part in nnodes.split(":")] if nnodes.count(":") < 2 else []
+    if not parts:
+        raise RuntimeError(f'nnodes={nnodes} is not in "MIN:MAX" format')
+    return parts[0], parts[-1]
+
+
+def determine_local_world_size(nproc_per_node: str) -> int:
+    """How many processes a number, `auto`, `cpu` or `gpu` means on this machine. ValueError for other words, or without a GPU."""
+    return _processes(nproc_per_node)
+
+
+def run_script_path(training_script: str, *training_script_args: str) -> None:
+    """Run a script within this process, with these arguments."""
+    sys.argv = [training_script, *training_script_args]
+    runpy.run_path(training_script, run_name="__main__")
+
+
+_absent(
+    globals(),
+    "torchrun's own parts are not here; flambeau launch starts processes, watches and ends them",
+    "config_from_args get_rdzv_endpoint get_use_env ",
+)

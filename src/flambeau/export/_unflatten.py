@@ -7,6 +7,7 @@ from typing import Any
 
 from ..fx import GraphModule, Interpreter
 from ..nn.modules.module import Module
+from ..runtime.absent import refuse as _refuse
 from .exported_program import ExportedProgram
 
 __all__ = ["FlatArgsAdapter", "InterpreterModule", "UnflattenedModule", "unflatten"]
@@ -50,3 +51,10 @@ class InterpreterModule(Module):
 def unflatten(module: ExportedProgram, flat_args_adapter: Any = None) -> UnflattenedModule:
     """The program as a module: parameters have their names, and `train` and `eval` change nothing of what is computed."""
     return UnflattenedModule(module, flat_args_adapter)
+
+
+_refuse(
+    globals(),
+    "a module that is called several times is one module here",
+    "InterpreterModuleDispatcher ",
+)

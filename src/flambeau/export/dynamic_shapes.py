@@ -7,6 +7,7 @@ from typing import Any
 
 from ..compiler import CompileError
 from ..core.tensor.tensor import Tensor
+from ..runtime.absent import refuse as _refuse
 from ..utils import _pytree as pytree
 
 __all__ = ["AdditionalInputs", "Constraint", "Dim", "ShapesCollection", "dims"]
@@ -237,3 +238,10 @@ def _match(argument: Any, shape: Any, found: list[dict[int, Any]]) -> None:
 
 def _may_change(dim: Any) -> bool:
     return isinstance(dim, (Dim, str)) or (isinstance(dim, _DimHint) and dim.type != "STATIC")
+
+
+_refuse(
+    globals(),
+    "errors of torch.export.export suggest no fixes here; write the Dim as the error says",
+    "refine_dynamic_shapes_from_suggested_fixes ",
+)

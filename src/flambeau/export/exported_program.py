@@ -11,6 +11,7 @@ from ..core.tensor.tensor import Tensor
 from ..fx import Graph, GraphModule
 from ..nn.modules.module import Module
 from ..nn.parameter import Parameter
+from ..runtime.absent import refuse as _refuse
 from ..utils import _pytree as pytree
 from .dynamic_shapes import Dim
 from .graph_signature import (
@@ -284,3 +285,10 @@ def signature(
             OutputSpec(OutputKind.USER_OUTPUT, TensorArgument(named) if named else ConstantArgument("", value))
         )
     return ExportGraphSignature(inputs, outputs)
+
+
+_refuse(
+    globals(),
+    "ExportedProgram.run_decompositions takes a table of one's own",
+    "default_decompositions ",
+)

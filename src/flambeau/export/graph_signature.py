@@ -8,12 +8,16 @@ from typing import Any
 
 __all__ = [
     "ConstantArgument",
+    "CustomObjArgument",
     "ExportBackwardSignature",
     "ExportGraphSignature",
     "InputKind",
     "InputSpec",
     "OutputKind",
     "OutputSpec",
+    "SymBoolArgument",
+    "SymFloatArgument",
+    "SymIntArgument",
     "TensorArgument",
 ]
 
@@ -177,3 +181,33 @@ class ExportGraphSignature:
     def __str__(self) -> str:
         lines = ["", "# inputs", *map(str, self.input_specs), "", "# outputs", *map(str, self.output_specs), ""]
         return "\n".join(lines)
+
+
+@dataclasses.dataclass
+class SymIntArgument:
+    """A size that may change, by name."""
+
+    name: str
+
+
+@dataclasses.dataclass
+class SymFloatArgument:
+    """A float that may change, by name."""
+
+    name: str
+
+
+@dataclasses.dataclass
+class SymBoolArgument:
+    """A bool that may change, by name."""
+
+    name: str
+
+
+@dataclasses.dataclass
+class CustomObjArgument:
+    """An object of a class of one's own, by name."""
+
+    name: str
+    class_fqn: str
+    fake_val: Any = None

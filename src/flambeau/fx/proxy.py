@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from ..core.array.size import Size
 from ..core.context import overrides as _overrides
 from ..nn.parameter import Parameter
+from ..runtime.absent import refuse as _refuse
 from ._names import MAGIC as magic_methods
 from ._names import REFLECTABLE as reflectable_magic_methods
 from ._names import qualified_name
@@ -399,3 +400,9 @@ def _define_operators() -> None:
 
 
 _define_operators()
+
+_refuse(
+    globals(),
+    "make_fx and ShapeProp note what values are",
+    "MetaProxy ",
+)

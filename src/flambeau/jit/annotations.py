@@ -47,6 +47,7 @@ from ..core.dispatch.types import (
 from ..core.tensor.tensor import Tensor
 from ..cuda.streams import Stream as _Stream
 from ..futures import Future
+from ..runtime.absent import refuse as _refuse
 
 __all__ = ["Any", "BroadcastingList1", "BroadcastingList2", "BroadcastingList3", "Dict", "List", "Optional", "Tuple"]
 
@@ -115,3 +116,10 @@ def ann_to_type(ann: Any, loc: Any, rcb: Any = None) -> Type:
     if found is None:
         raise ValueError(f"Unknown type annotation: '{ann}' at {loc.highlight() if hasattr(loc, 'highlight') else loc}")
     return found
+
+
+_refuse(
+    globals(),
+    "TorchScript's own language and its compiler are not here; torch.jit.script and trace run Python",
+    "Module check_fn get_param_names get_signature get_type_line parse_type_line split_type_line try_real_annotations ",
+)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from ..core.tensor.tensor import Tensor
+from ..runtime.absent import refuse
 
-__all__ = ["ForkingPickler", "StorageWeakRef", "init_reductions", "reduce_storage", "reduce_tensor"]
+__all__ = ["ForkingPickler", "StorageWeakRef", "fd_id", "init_reductions", "reduce_storage", "reduce_tensor"]
 
 
 def init_reductions() -> None:
@@ -45,3 +47,19 @@ class StorageWeakRef:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, StorageWeakRef) and self.cdata == other.cdata
+
+
+def fd_id(fd: int) -> tuple[int, int]:
+    """What is the same for two descriptors of one file."""
+    found = os.fstat(fd)
+    return found.st_ino, found.st_dev
+
+
+refuse(
+    globals(),
+    "tensors go to other processes by value, by their pickled form: reduce_tensor and reduce_storage give it",
+    "SharedCache rebuild_cuda_tensor rebuild_event rebuild_meta_tensor rebuild_nested_tensor rebuild_sparse_compressed_tensor "
+    "rebuild_sparse_coo_tensor rebuild_storage_empty rebuild_storage_fd rebuild_storage_filename rebuild_tensor rebuild_typed_storage "
+    "rebuild_typed_storage_child reduce_event reduce_nested_tensor reduce_sparse_tensor reduce_typed_storage reduce_typed_storage_child "
+    "shared_cache storage_from_cache",
+)

@@ -11,6 +11,7 @@ from ..core.tensor.tensor import Tensor
 from ..ops.making.constants import ones, zeros
 from ..ops.shape.joining import cat, stack
 from ..overrides import handle_torch_function, has_torch_function
+from ..runtime.absent import refuse as _refuse
 
 _DTYPES = {
     1: dtypes.float32, 2: dtypes.uint8, 3: dtypes.int8, 4: dtypes.uint16, 5: dtypes.int16, 6: dtypes.int32, 7: dtypes.int64,
@@ -157,3 +158,9 @@ def attention(
 
 
 __all__ = ["attention", "rotary_embedding", "symbolic", "symbolic_multi_out"]
+
+_refuse(
+    globals(),
+    "torch.onnx.export writes these operators itself",
+    "aten_decompositions ",
+)

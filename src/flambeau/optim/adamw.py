@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..runtime.absent import refuse as _refuse
 from .adam import Adam
 from .optimizer import Number, ParamsT
 
@@ -30,3 +31,10 @@ class AdamW(Adam):
             fused=fused,
             decoupled_weight_decay=True,
         )
+
+
+_refuse(
+    globals(),
+    "update rules work on arrays here; torch.optim.AdamW works on tensors",
+    "adamw ",
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -71,3 +72,28 @@ def placed(functions: dict[str, Any], module: str) -> dict[str, Any]:
         if callable(function):
             function.__module__ = module
     return functions
+
+
+@functools.cache
+def refused(name: str, module: str, why: str) -> Any:
+    """What stands for a name that is not here: a class that can't be made, or a function that raises NotImplementedError."""
+    text = f"torch.{module.removeprefix('flambeau.')}.{name}: {why}"
+
+    def tell(*args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError(text)
+
+    tell.__doc__ = f"Refused: {why}."
+    tell.__module__ = module
+    tell.__refused__ = True  # type: ignore[attr-defined]
+    if not name.lstrip("_")[:1].isupper():
+        tell.__name__ = tell.__qualname__ = name
+        return tell
+    base = Exception if name.endswith(("Error", "Exception", "Warning", "Retryable", "Immediately")) else object
+    body = {"__init__": tell, "__module__": module, "__doc__": f"Refused: {why}.", "__refused__": True}
+    return type(name, (base,), body)
+
+
+def refuse(space: dict[str, Any], why: str, names: str) -> None:
+    """Give a module (its `globals()`) names that are refused when they are used, and list them in its `__all__`."""
+    space.update({name: refused(name, space["__name__"], why) for name in names.split()})
+    space.setdefault("__all__", []).extend(names.split())

@@ -12,7 +12,11 @@ from typing import Any, NamedTuple
 
 import flambeau
 
-__all__ = ["SystemEnv", "get_env_info", "get_pretty_env_info", "main"]
+from ..runtime.absent import refuse
+from . import _collect
+from ._collect import *  # noqa: F403
+
+__all__ = ["SystemEnv", "get_env_info", "get_pretty_env_info", "main", *_collect.__all__]
 
 _PACKAGES = "flambeau jax jaxlib jax-cuda12-plugin jax-cuda13-plugin numpy ml_dtypes torch torchvision onnx onnxruntime triton".split()
 _UNKNOWN = "Could not collect"
@@ -150,6 +154,12 @@ def main() -> None:
     print("Collecting environment information...")
     print(get_pretty_env_info())
 
+
+refuse(
+    globals(),
+    "reports tell of JAX's devices; get_env_info has them",
+    "get_cudnn_version get_intel_gpu_detected get_intel_gpu_driver_version get_intel_gpu_onboard get_linux_pkg_version get_windows_version",
+)
 
 if __name__ == "__main__":
     main()

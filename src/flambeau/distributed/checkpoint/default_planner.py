@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...runtime.absent import refuse
+
 __all__ = ["DefaultLoadPlanner", "DefaultSavePlanner"]
 
 
@@ -46,3 +48,10 @@ def only_default(planner: Any) -> None:
         raise NotImplementedError(
             f"torch.distributed.checkpoint: the planner {type(planner).__name__}: there are the default ones"
         )
+
+
+refuse(
+    globals(),
+    "plans are made by flambeau's own writer and reader; torch.distributed.checkpoint.save and load take a state dict",
+    "create_default_global_load_plan create_default_global_save_plan create_default_local_load_plan create_default_local_save_plan",
+)

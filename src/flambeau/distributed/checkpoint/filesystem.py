@@ -17,9 +17,10 @@ from ...checkpoint.loading import load as load_file
 from ...core.tensor.tensor import from_host
 from ...runtime import files
 from . import metadata as meta
+from ._files import FileSystem, FileSystemBase, SerializationFormat
 from .metadata import Metadata, TensorStorageMetadata
 
-__all__ = ["FileSystemReader", "FileSystemWriter"]
+__all__ = ["FileSystem", "FileSystemBase", "FileSystemReader", "FileSystemWriter", "SerializationFormat"]
 
 
 class StorageWriter:

@@ -6,6 +6,7 @@ import os
 
 from ...checkpoint.loading import load as load_file
 from ...checkpoint.saving import save as save_file
+from ...runtime.absent import refuse
 from .. import _later
 from .filesystem import FileSystemReader
 from .state_dict_loader import everything
@@ -26,3 +27,10 @@ def dcp_to_torch_save(dcp_checkpoint_dir: str | os.PathLike[str], torch_save_pat
 def torch_save_to_dcp(torch_save_path: str | os.PathLike[str], dcp_checkpoint_dir: str | os.PathLike[str]) -> None:
     """Write what is in a file of `torch.save` as a checkpoint. By one process."""
     save(load_file(torch_save_path, weights_only=True), checkpoint_id=dcp_checkpoint_dir, no_dist=True)
+
+
+refuse(
+    globals(),
+    "files of torch.save are read whole by each process here: use torch_save_to_dcp, then torch.distributed.checkpoint.load",
+    "BroadcastingTorchSaveReader DynamicMetaLoadPlanner",
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,7 +12,15 @@ from typing import Any
 from ...core.array import dtypes
 from ...core.tensor.tensor import Size
 
-__all__ = ["BytesStorageMetadata", "ChunkStorageMetadata", "Metadata", "TensorProperties", "TensorStorageMetadata"]
+__all__ = [
+    "BytesStorageMetadata",
+    "ChunkStorageMetadata",
+    "Metadata",
+    "MetadataIndex",
+    "StorageMeta",
+    "TensorProperties",
+    "TensorStorageMetadata",
+]
 
 
 INDEX = ".metadata"
@@ -29,6 +38,30 @@ class ChunkStorageMetadata:
 
     def __post_init__(self) -> None:
         self.offsets, self.sizes = Size(self.offsets), Size(self.sizes)
+
+
+@dataclass(frozen=True)
+class MetadataIndex:
+    """A name, and of a tensor in chunks the place of one; `index` is only a hint where to look."""
+
+    fqn: str
+    offset: Size | None = None
+    index: int | None = field(hash=False, compare=False, default=None)
+
+    def __init__(self, fqn: str, offset: Sequence[int] | None = None, index: int | None = None):
+        object.__setattr__(self, "fqn", fqn)
+        object.__setattr__(self, "offset", None if offset is None else Size(offset))
+        object.__setattr__(self, "index", index)
+
+
+@dataclass
+class StorageMeta:
+    """Which checkpoint, and which saving or loading of it."""
+
+    checkpoint_id: str | os.PathLike[str] | None = None
+    save_id: str | None = None
+    load_id: str | None = None
+    modules: list[str] = field(default_factory=list)
 
 
 @dataclass

@@ -16,12 +16,30 @@ from ...processes import groups
 from ...processes.collectives import broadcast
 from ...processes.objects import broadcast_object_list
 from ..tensor import layouts
-from ..tensor.dtensor import distribute_tensor, full_tensor
+from ..tensor.dtensor import DTensor, distribute_tensor, full_tensor
 
 __all__ = [
-    "StateDictOptions", "get_model_state_dict", "get_optimizer_state_dict", "get_state_dict", "set_model_state_dict",
-    "set_optimizer_state_dict", "set_state_dict",
+    "FQNS_T",
+    "DictValueType",
+    "ListDictValueType",
+    "OptimizerStateType",
+    "PrimitiveType",
+    "StateDictOptions",
+    "ValueType",
+    "get_model_state_dict",
+    "get_optimizer_state_dict",
+    "get_state_dict",
+    "set_model_state_dict",
+    "set_optimizer_state_dict",
+    "set_state_dict",
 ]  # fmt: skip
+
+FQNS_T = set[str]
+PrimitiveType = DTensor | Tensor | int | float | str
+ValueType = PrimitiveType | list[PrimitiveType] | tuple[PrimitiveType] | dict[str, "ValueType"]
+DictValueType = dict[str, ValueType]
+ListDictValueType = list[DictValueType]
+OptimizerStateType = dict[str, DictValueType | ListDictValueType]
 
 
 @dataclass

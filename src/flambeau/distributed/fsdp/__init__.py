@@ -4,6 +4,7 @@ import functools
 from typing import Any
 
 from ...nn import Module
+from ...runtime.absent import refuse as _refuse
 from .. import _later
 from . import api, wrap
 from .api import (
@@ -79,3 +80,10 @@ def register_fsdp_forward_method(module: Module, method_name: str) -> None:
         return unit.after(module, args, output)
 
     object.__setattr__(module, method_name, around)
+
+
+_refuse(
+    globals(),
+    "fully_shard takes a mesh whose dimensions say it; parallelize_module cuts the parameters first",
+    "DataParallelMeshDims ",
+)

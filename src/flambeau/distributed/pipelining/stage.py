@@ -14,6 +14,7 @@ from ...ops.making.constants import empty, zeros_like
 from ...processes.groups import chosen
 from ...processes.objects import _receive_objects, _send_objects
 from ...processes.point_to_point import recv, send
+from ...runtime.absent import refuse as _refuse
 
 __all__ = ["PipelineStage"]
 
@@ -193,3 +194,10 @@ def _tag(stage: int, back: bool = False) -> int:
     """What goes to a stage has a number of its own, and so has what comes back to it: several stages of two processes do not have to
     agree on an order. Below those of scripts (from 0 on) and of objects (-1)."""
     return -2 - 2 * stage - back
+
+
+_refuse(
+    globals(),
+    "PipelineStage(module, index, count, device) makes a stage",
+    "build_stage ",
+)

@@ -9,13 +9,17 @@ from typing import Any
 from ... import nn
 from ...nn.modules.module import Module
 from ...nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+from ...runtime.absent import refuse
 from .. import _symbolic_trace as _trace
 from ..graph import Graph
 from ..graph_module import GraphModule
 from ..interpreter import Transformer
 from ..node import Argument, Node, Target
 
-__all__ = ["extract_subgraph", "fuse", "matches_module_pattern", "remove_dropout", "replace_node_module"]
+__all__ = [
+    "UnionFind", "extract_subgraph", "fuse", "matches_module_pattern", "optimize_for_inference", "remove_dropout",
+    "replace_node_module", "reset_modules",
+]  # fmt: skip
 
 _PAIRS: dict[tuple[type, type], Any] = {
     (nn.Conv1d, nn.BatchNorm1d): fuse_conv_bn_eval,
@@ -103,3 +107,68 @@ def extract_subgraph(orig_module: Module, nodes: list[Node], inputs: list[Node],
     graph.output([values[node] for node in outputs])
     graph.lint()
     return GraphModule(orig_module, graph)
+
+
+def optimize_for_inference(
+    model: Module, pass_config: dict[str, Any] | None = None, tracer: type[_trace.Tracer] = _trace.Tracer
+) -> Module:
+    """A GraphModule of the model with batch normalizations joined into the layers before them, and without dropout.
+
+    `pass_config` turns parts off: `conv_bn_fuse`, `remove_dropout`. What it says of `mkldnn_layout_optimize` changes nothing, since
+    XLA chooses how values lie. RuntimeError if that is neither False nor a dict.
+    """
+    config = {"conv_bn_fuse": True, "remove_dropout": True, "mkldnn_layout_optimize": {}, **(pass_config or {})}
+    if config["conv_bn_fuse"]:
+        model = fuse(model)
+    if config["remove_dropout"]:
+        model = remove_dropout(model)
+    layout = config["mkldnn_layout_optimize"]
+    if layout is not False and not isinstance(layout, dict):
+        raise RuntimeError("mkldnn_layout_optimize config is not a dict")
+    graph = tracer().trace(copy.deepcopy(model))
+    return GraphModule(graph.owning_module if graph.owning_module is not None else model, graph)
+
+
+def reset_modules(nodes: Iterable[Node], modules: dict[str, Any], old_modules: dict[Module, Module]) -> None:
+    """Put the modules that nodes called before (`old_modules`, by those of now) back into their places."""
+    for node in nodes:
+        if node.op == "call_module" and modules[str(node.target)] in old_modules:
+            replace_node_module(node, modules, old_modules[modules[str(node.target)]])
+
+
+class UnionFind:
+    """Sets of the numbers below n that are joined: each set is called by one of its numbers."""
+
+    def __init__(self, n: int):
+        self.parent: list[int | None] = [None] * n
+        self.size = [0] * n
+
+    def make_set(self, v: int) -> None:
+        """A set of one number."""
+        self.parent[v], self.size[v] = v, 1
+
+    def find(self, v: int) -> int:
+        """What the number's set is called. AssertionError if it is in none."""
+        above = self.parent[v]
+        assert above is not None, "Parent is None"
+        if above != v:
+            above = self.parent[v] = self.find(above)
+        return above
+
+    def join(self, a: int, b: int) -> int:
+        """Make one set of two; what it is called, the larger one's name."""
+        a, b = self.find(a), self.find(b)
+        if a == b:
+            return a
+        if self.size[a] < self.size[b]:
+            a, b = b, a
+        self.parent[b] = a
+        self.size[a] += self.size[b]
+        return a
+
+
+refuse(
+    globals(),
+    "oneDNN's layout of memory is not here, since XLA chooses its own",
+    "MklSubgraph gen_mkl_autotuner modules_to_mkldnn use_mkl_length",
+)

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from ..._symbols import SymBool, SymFloat, SymInt
+from ...runtime.absent import refuse
 from ...utils import _pytree as pytree
 from ..graph import _PyTreeCodeGen, _PyTreeInfo
 from ..graph_module import GraphModule
 from ._operator_graph import OperatorGraph
 from ._transformed import transformed
 
-__all__ = ["get_proxy_mode", "make_fx"]
+__all__ = [
+    "get_innermost_proxy_mode",
+    "get_proxy_mode",
+    "make_fx",
+    "maybe_disable_thunkify",
+    "maybe_enable_thunkify",
+    "py_sym_types",
+]
+
+py_sym_types = (SymInt, SymFloat, SymBool)
 
 
 class ProxyTorchDispatchMode(OperatorGraph):
@@ -29,6 +41,21 @@ _modes: list[ProxyTorchDispatchMode] = []
 def get_proxy_mode() -> ProxyTorchDispatchMode | None:
     """The mode of the `make_fx` that runs, if one does."""
     return _modes[-1] if _modes else None
+
+
+get_innermost_proxy_mode = get_proxy_mode
+
+
+@contextlib.contextmanager
+def maybe_enable_thunkify() -> Iterator[None]:
+    """A context in which arithmetic of symbols waits until it is needed: sizes are numbers, so that there is none."""
+    yield
+
+
+@contextlib.contextmanager
+def maybe_disable_thunkify() -> Iterator[None]:
+    """A context in which it does not wait."""
+    yield
 
 
 def _names(function: Any, count: int) -> list[str]:
@@ -116,3 +143,10 @@ def _traced(f: Callable[..., Any], args: tuple[Any, ...], rules: dict[Any, Calla
         inner = pytree.TreeSpec(list, None, structure.children())
         mode.graph.set_codegen(_PyTreeCodeGen(_PyTreeInfo(names, inner, out_structure)))
     return GraphModule(mode.root, mode.graph, getattr(f, "__name__", type(f).__name__))
+
+
+refuse(
+    globals(),
+    "make_fx writes operators down by a dispatch mode, without a tracer; it takes a decomposition_table",
+    "DecompositionInterpreter PythonKeyTracer dispatch_trace handle_sym_dispatch selective_decompose",
+)

@@ -13,7 +13,7 @@ from ..graph import Graph
 from ..graph_module import GraphModule
 from ..node import Node, map_arg
 
-__all__ = ["Partition", "split_module"]
+__all__ = ["Partition", "split_module", "split_module_simple"]
 
 
 @dataclass(eq=False)
@@ -186,3 +186,10 @@ def split_module(
     order = splitter.order()
     splitter.fill(bool(keep_original_node_name), keep_original_input_name)
     return splitter.assemble(order, bool(keep_original_order), tuple_return)
+
+
+def split_module_simple(
+    m: GraphModule, node_to_partition: dict[Node, int], *, partition_affix: str | None = None
+) -> GraphModule:
+    """`split_module` by a dict. KeyError for a node that it has not, RuntimeError if two parts need results of each other."""
+    return split_module(m, m, node_to_partition.__getitem__, partition_affix=partition_affix)

@@ -10,10 +10,10 @@ from typing import Any
 from ..graph import Graph
 from ..graph_module import GraphModule
 from ..node import Node, map_arg
-from .tools_common import CALLABLE_NODE_OPS
+from .tools_common import CALLABLE_NODE_OPS, is_node_output_tensor
 from .utils.common import HolderModule, lift_subgraph_as_module
 
-__all__ = ["Component", "getattr_recursive", "setattr_recursive", "split_by_tags"]
+__all__ = ["Component", "getattr_recursive", "move_non_tensor_nodes_on_boundary", "setattr_recursive", "split_by_tags"]
 
 
 def getattr_recursive(obj: Any, name: str) -> Any:
@@ -132,3 +132,49 @@ def _finish(
     else:
         for i, node in enumerate(component.orig_outputs):
             values[node] = main.call_function(operator.getitem, (call, i))
+
+
+def move_non_tensor_nodes_on_boundary(subgraphs: list[Any]) -> None:
+    """Move nodes that give no tensor to a later part that uses them, with all that hangs on them, and say so.
+
+    A part has `is_acc` and a list `nodes`. A node stays where it is if a third part needs it.
+    """
+    home = {node: k for k, part in enumerate(subgraphs) for node in part.nodes}
+    names = [f"{'acc' if part.is_acc else 'gpu'}_{k}" for k, part in enumerate(subgraphs)]
+    for here, part in enumerate(subgraphs):
+        waiting = [
+            n for n in part.nodes if not is_node_output_tensor(n) and any(home.get(u, here) != here for u in n.users)
+        ]
+        done: set[Node] = set()
+        while waiting:
+            node = waiting.pop(0)
+            if node in done or home.get(node) != here:
+                continue
+            done.add(node)
+            there = next((home[u] for u in node.users if home.get(u, here) != here), None)
+            moved = None if there is None else _hanging(node, home, here, there)
+            for found in moved or ():
+                assert there is not None
+                print(
+                    f"In order move the non-tensor node {node.name} on boundary, moved node {found.name} from {names[here]} "
+                    f"to {names[there]}"
+                )
+                part.nodes.remove(found)
+                subgraphs[there].nodes.append(found)
+                home[found] = there
+                waiting += [n for n in found.all_input_nodes if home.get(n) == here and not is_node_output_tensor(n)]
+
+
+def _hanging(node: Node, home: dict[Node, int], here: int, there: int) -> list[Node] | None:
+    """A node of one part and all that needs it there; None if others than the second part need it, too."""
+    found: list[Node] = []
+    stack = [node]
+    while stack:
+        at = stack.pop()
+        if at in found or at.op == "output" or home.get(at) == there:
+            continue
+        if home.get(at) != here:
+            return None
+        found.append(at)
+        stack += list(at.users)
+    return found

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from ..graph_module import GraphModule
 from ..node import Node
+from ._node_events import NodeEvent, NodeEventTracker
 from .operator_support import OperatorSupportBase
 from .shape_prop import ShapeProp
 from .split_utils import split_by_tags
@@ -17,6 +18,8 @@ from .tools_common import CALLABLE_NODE_OPS, get_node_target, is_node_output_ten
 __all__ = [
     "FxNetAccNodesFinder",
     "FxNetSplitterInternalError",
+    "NodeEvent",
+    "NodeEventTracker",
     "SplitResult",
     "Subgraph",
     "generate_inputs_for_submodules",

@@ -9,6 +9,7 @@ from typing import Any
 
 from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
+from ...runtime.absent import refuse
 from .._names import of_torch, qualified_name
 from ..graph import Graph
 from ..graph_module import GraphModule
@@ -94,3 +95,6 @@ def legalize_graph(gm: GraphModule) -> GraphModule:
 def stable_topological_sort(gm: GraphModule) -> GraphModule:
     """The same, as near to the order that they are in as possible."""
     return _sorted_into(gm, stable=True)
+
+
+refuse(globals(), "the splitter of torch.fx.passes.splitter_base does not seek them", "FxNetAccFusionsFinder")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ...core.tensor.tensor import Tensor
 from ..modules.module import Module
 
-__all__ = ["parallel_apply"]
+__all__ = ["get_a_var", "parallel_apply"]
 
 
 def parallel_apply(
@@ -31,3 +32,14 @@ def parallel_apply(
         module(*(given if isinstance(given, (list, tuple)) else (given,)), **options)
         for module, given, options in zip(modules, inputs, named, strict=True)
     ]
+
+
+def get_a_var(obj: Any) -> Tensor | None:
+    """The first tensor in nested lists, tuples and dicts; None without any."""
+    if isinstance(obj, Tensor):
+        return obj
+    if isinstance(obj, dict):
+        obj = obj.items()
+    elif not isinstance(obj, (list, tuple)):
+        return None
+    return next((found for part in obj if (found := get_a_var(part)) is not None), None)

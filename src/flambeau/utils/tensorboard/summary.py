@@ -20,11 +20,13 @@ __all__ = [
     "compute_curve",
     "custom_scalars",
     "draw_boxes",
+    "half_to_int",
     "histogram",
     "histogram_raw",
     "hparams",
     "image",
     "image_boxes",
+    "int_to_half",
     "make_histogram",
     "make_image",
     "make_video",
@@ -395,3 +397,13 @@ def mesh(
         name = metadata.get_instance_name(tag, kind)
         values.append(Summary.Value(tag=name, tensor=tensor, metadata=content))
     return Summary(value=values)
+
+
+def half_to_int(f: float) -> int:
+    """The bits of a number as float32, read as an int."""
+    return int(np.float32(f).view(np.int32))
+
+
+def int_to_half(i: int) -> float:
+    """The float32 number that has these bits."""
+    return float(np.int32(i).view(np.float32))

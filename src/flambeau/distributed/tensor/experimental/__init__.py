@@ -9,6 +9,7 @@ from typing import Any
 
 from ....core.array import devices
 from ....core.tensor.tensor import Tensor
+from ....runtime.absent import refuse as _refuse
 from ...device_mesh import DeviceMesh
 from ..dtensor import DTensor, redistribute, to_local
 from ._attention import context_parallel
@@ -73,3 +74,10 @@ def local_map(
         return made if several else made[0]
 
     return over_parts
+
+
+_refuse(
+    globals(),
+    "placements of operators follow from XLA's own; local_map runs a function on each part",
+    "register_sharding ",
+)

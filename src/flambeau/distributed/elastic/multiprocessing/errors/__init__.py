@@ -11,9 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .....runtime.absent import refuse
 from .... import _later
 
-__all__ = ["ChildFailedError", "ErrorHandler", "record"]
+__all__ = ["ChildFailedError", "ErrorHandler", "get_error_handler", "record"]
 
 ChildFailedError: Any = _later.kind("ChildFailedError", __name__, Exception)
 
@@ -31,6 +32,11 @@ class ErrorHandler:
             told = {"py_callstack": "".join(traceback.format_exception(e)), "timestamp": str(int(time.time()))}
             text = json.dumps({"message": {"message": f"{type(e).__name__}: {e}", "extraInfo": told}})
             Path(file).write_text(text)
+
+
+def get_error_handler() -> ErrorHandler:
+    """The handler that `record` uses."""
+    return ErrorHandler()
 
 
 def record(fn: Callable[..., Any], error_handler: ErrorHandler | None = None) -> Callable[..., Any]:
@@ -54,3 +60,6 @@ def record(fn: Callable[..., Any], error_handler: ErrorHandler | None = None) ->
             raise
 
     return recorded
+
+
+refuse(globals(), "flambeau launch tells of ranks that failed; their error files are JSON", "ProcessFailure")
