@@ -142,11 +142,15 @@ def modules() -> list[str]:
     table = {f"torch.{module}": row.why for module, row in _served.table().items() if row.why}
     alone = [name for name, space in found.items() if space is not None and (name in table or refused_alone(space))]
     rest = len(names) - len(missing) - len(alone)
+    apart: dict[str, list[str]] = {}
+    for module, why in _served.without().items():
+        apart.setdefault(why, []).append(f"torch.{module}")
     lines = [
         f"Of its {len(names)} modules with a public path {len(names) - len(missing)} can be imported here: {rest} are served, {len(alone)} hold "
         "only names that are refused when they are used (or no public names, as in PyTorch).",
         "",
         *([f"Not importable: {', '.join(f'`{name}`' for name in missing)}.", ""] if missing else []),
+        *(f"Of these, {', '.join(f'`{name}`' for name in group)}: {why}.\n" for why, group in apart.items()),
     ]
     grouped: dict[str, list[str]] = {}
     for name in alone:

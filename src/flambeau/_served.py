@@ -1,6 +1,12 @@
 """Modules that are no files: those of PyTorch's that only show names of others, and those of which every name is refused when used.
 
 Both stand in `served.txt`. A finder that is asked after all others makes them when they are imported.
+
+Which of the two serves a program better, names that are refused or no module at all? A module that programs import without asking
+(type hints, `isinstance`, a base class, a part they seldom use) is here and refuses, so that the rest of the program runs. A module whose
+import or presence programs take for an answer (`try: import ... except ImportError`, `hasattr(package, "module")`, `find_spec`), and
+which has another way without it, must not be importable: it stands below a line `~ why`, and nothing else is done with it. Private names
+(`_name`) of refused modules are missing, so that a `try` around these takes the other way too.
 """
 
 from __future__ import annotations
@@ -29,22 +35,36 @@ class Row(NamedTuple):
 
 
 @functools.cache
-def table() -> dict[str, Row]:
-    """The rows of `served.txt` by module, without `flambeau.`."""
+def _read() -> tuple[dict[str, Row], dict[str, str]]:
+    """The rows of `served.txt` by module, without `flambeau.`, and the modules that must not be importable, with why."""
     rows: dict[str, Row] = {}
-    why = ""
+    without: dict[str, str] = {}
+    why, kind = "", ""
     for line in Path(__file__).with_name("served.txt").read_text("utf-8").splitlines():
-        if line.startswith("!"):
-            why = line[1:].strip()
+        if line[:1] in ("!", "~"):
+            kind, why = line[0], line[1:].strip()
         elif line and line[0] != "#":
             head, _, names = line.partition(":")
             module, _, source = (part.strip() for part in head.partition("="))
-            rows[module] = Row(source, "" if source else why, tuple(names.split()))
+            if kind == "~":
+                without[module] = why
+            else:
+                rows[module] = Row(source, "" if source else why, tuple(names.split()))
     for module in list(rows):  # a package is there, if a module in it is
         while "." in module:
             module = module.rpartition(".")[0]
             rows.setdefault(module, Row("", "", ()))
-    return rows
+    return rows, without
+
+
+def table() -> dict[str, Row]:
+    """The modules that are made here."""
+    return _read()[0]
+
+
+def without() -> dict[str, str]:
+    """The modules that must not be importable, and why."""
+    return _read()[1]
 
 
 def is_served(name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -85,3 +86,22 @@ except ImportError as error:
 """
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "_FunctionalAdam is not in flambeau: optimizers of remote or scripted parameters" in made.stdout
+
+
+def test_modules_whose_presence_is_an_answer_are_not_importable() -> None:
+    """torch_geometric takes `rpc.api` for a sign that rpc works, and decorates with a private function of it."""
+    assert "distributed.rpc.api" in _served.without()
+    for module in _served.without():
+        assert module not in ROWS and importlib.util.find_spec(f"torch.{module}") is not None
+        with pytest.raises(ModuleNotFoundError):
+            importlib.import_module(f"flambeau.{module}")
+    code = """
+import flambeau.drop_in; flambeau.drop_in.install()
+from torch.distributed import rpc
+try:
+    import torch.distributed.rpc.api
+except ImportError:
+    print(hasattr(rpc, "api"), rpc.is_available())
+"""
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert made.stdout.split() == ["False", "False"]

@@ -9,9 +9,6 @@ __all__ = """
 """.split()
 
 
-__path__: list[str] = []  # the modules below it are in `served.txt`
-
-
 def is_available() -> bool:
     """Never."""
     return False
