@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
+import flambeau as fb
 from support.programs import agree
 
 
@@ -186,3 +188,24 @@ def test_differentiating_twice_what_is_once_differentiable():
         g.sum().backward()
 
     agree(twice, words=10)
+
+
+@pytest.mark.parametrize("leaf", [True, False])
+def test_an_argument_that_is_the_output_is_off_the_tape_under_no_grad(leaf):
+    def run(lib):
+        class Same(lib.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                return x
+
+            @staticmethod
+            def backward(ctx, gradient):
+                return gradient
+
+        x = lib.ones(3, requires_grad=True)
+        x = x if leaf else x * 1
+        with lib.no_grad():
+            y = Same.apply(x)
+        return y is x, y.requires_grad, y.is_leaf, y.grad_fn is None, y._is_view(), y.data_ptr() == x.data_ptr()
+
+    assert run(fb) == run(torch)

@@ -254,3 +254,13 @@ def test_gradients_of_picked_elements():
         made = x[i].sum() + 2 * x.gather(1, lib.tensor([[0, 0]])).sum() + lib.nn.functional.embedding(i, x).sum()
         made.backward()
     assert w.grad.tolist() == t.grad.tolist()
+
+
+def test_numbers_of_slices_of_nothing_are_looked_at():
+    for shape, dim in (((0, 3), 1), ((3, 0), 0), ((2, 0, 3), 2)):
+        x, t = fb.ones(shape), torch.ones(shape)
+        for bad in (-1, 9):
+            for lib, a in ((fb, x), (torch, t)):
+                with pytest.raises((IndexError, RuntimeError), match="out of"):
+                    a.index_select(dim, lib.tensor([bad]))
+        assert x.index_select(dim, fb.tensor([1, 0])).shape == t.index_select(dim, torch.tensor([1, 0])).shape

@@ -199,3 +199,37 @@ INDICES = [
 @pytest.mark.parametrize("code", INDICES)
 def test_kinds_of_indices_and_values(code) -> None:
     programs_agree(code, words=None)
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0), (2, 0, 3), (0, 0)])
+def test_picking_from_empty_tensors(shape):
+    """Numbers for a dimension of size 0 are refused in PyTorch's words; where another one is empty, any number reads nothing."""
+
+    def told(lib, pick):
+        try:
+            return list(pick(lib, lib.empty(shape)).shape)
+        except (IndexError, RuntimeError) as error:
+            return type(error).__name__, str(error)
+
+    for dim in range(len(shape)):
+        for numbers in ([0], [1, 0], [-1], [9], [[[0]], [[0]]]):
+
+            def taken(lib, x, dim=dim, numbers=numbers):
+                return x[(slice(None),) * dim + (lib.tensor(numbers),)]
+
+            assert told(fb, taken) == told(torch, taken)
+
+        def selected(lib, x, dim=dim):
+            return x.index_select(dim, lib.tensor([0]))
+
+        assert told(fb, selected) == told(torch, selected)
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "uint32", "uint64", "int8", "int16"])
+def test_tensors_of_other_integers_are_no_indices(dtype):
+    for lib in (fb, torch):
+        index = lib.tensor([0, 1]).to(getattr(lib, dtype))
+        for key in (index, (index, index), (slice(None), index), (index, 1)):
+            with pytest.raises(IndexError, match="tensors used as indices must be long, int, byte or bool tensors"):
+                lib.ones(2, 2)[key]
+        assert lib.arange(4)[index.numpy()].tolist() == [0, 1]  # an array of NumPy's becomes one of longs

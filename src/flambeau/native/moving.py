@@ -62,6 +62,8 @@ def rows_at(x: jax.Array, index: jax.Array) -> jax.Array:
     """`x[index]` for whole numbers of any shape; of rows that are not there, the nearest one."""
     if index.dtype not in _WHOLE or not x.ndim:
         return _xla(x, index)
+    if index.size and not x.shape[0]:
+        raise IndexError("index out of range in self")
     return _rows_p.bind(x, index)  # type: ignore[no-any-return]
 
 

@@ -347,7 +347,7 @@ class Function:
         given = {id(a): a for a in args if isinstance(a, Tensor)}
         _check_marks(ctx, outputs, given)
         if not record:
-            made = [_alias(o, o) if id(o) in given and not any(o is d for d in ctx._dirty) else o for o in outputs]
+            made = [_off_tape(o) if id(o) in given and not any(o is d for d in ctx._dirty) else o for o in outputs]
             return made[0] if single else tuple(made) if type(output) is tuple else output
         _check_saved(ctx._saved)
         metas = [(tuple(o.shape), o._np_dtype) if isinstance(o, Tensor) else ((), None) for o in outputs]
@@ -397,6 +397,11 @@ def _in_place_of(made: Any, output: Any, ctx: FunctionCtx) -> Any:
     ctx._dirty = tuple(others.get(id(t), t) for t in ctx._dirty)
     ctx._constant = tuple(others.get(id(t), t) for t in ctx._constant)
     return output
+
+
+def _off_tape(given: Tensor) -> Tensor:
+    """What stands for an argument that is an output of a call that is not recorded."""
+    return given.detach() if given.requires_grad else _alias(given, given)
 
 
 def _check_saved(saved: Any) -> None:

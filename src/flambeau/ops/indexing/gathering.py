@@ -259,9 +259,6 @@ def _(reduce: str, primals: Any, tangents: Any) -> Any:
     return out, d_out / jnp.where(count == 0, 1, count)
 
 
-# --- index_*: an index for every slice --------------------------------------------------------------------------------
-
-
 def _along(dim: int, index: jax.Array) -> tuple[Any, ...]:
     return (slice(None),) * dim + (index.reshape(-1),)
 
@@ -290,13 +287,15 @@ def index_select(input: Array, dim: int, index: Array) -> Array:
         raise IndexError("index_select(): Index is supposed to be a vector")
     if index.dtype not in _INTEGERS:
         raise RuntimeError("index_select(): Expected dtype int32 or int64 for index")
+    if input.ndim == 0 and index.size != 1:
+        raise RuntimeError(f"index_select(): Index to scalar can have only 1 value, got {index.size} value(s)")
     if input.ndim == 0:
-        if index.size != 1:
-            raise RuntimeError(f"index_select(): Index to scalar can have only 1 value, got {index.size} value(s)")
         return input
     if index.size == 0:
         return jnp.zeros((*input.shape[:axis], 0, *input.shape[axis + 1 :]), input.dtype)
-    return input.at[_along(axis, index)].get(**_AT) if axis or not index.ndim else rows_at(input, index)
+    if input.ndim > 1 and not input.shape[axis]:
+        raise RuntimeError("index_select(): self indexing axis dim should be positive")
+    return input.at[_along(axis, index)].get(**_AT) if axis else rows_at(input, index.reshape(-1))
 
 
 def _slices(name: str, input: jax.Array, dim: int, index: jax.Array, source: jax.Array) -> tuple[int, jax.Array]:

@@ -55,7 +55,7 @@ def _as_index(item: Any) -> Any:
         raise TypeError(_INDEX_KINDS.format(type(item).__name__)) from None
     if array.size == 0 and array.dtype.kind == "f":
         array = array.astype(np.int64)
-    if array.dtype.kind == "i":
+    if array.dtype.kind == "i" or (array.dtype.kind == "u" and array.dtype != np.uint8):
         array = array.astype(np.int64, copy=False)
     if array.dtype.kind not in "bui":
         raise IndexError(f"tensors used as indices must be long, int, byte or bool tensors (got {array.dtype})")
@@ -168,7 +168,7 @@ def _parse(x: Tensor, key: Any) -> tuple[Geometry, list[tuple[int, Any]], str]:
             advanced.append((dim, from_host(np.asarray([bool(item)]))))
             dim += 1
         else:
-            if item._np_dtype.kind not in "bu" and item._np_dtype.name not in ("int64", "int32"):
+            if item._np_dtype not in _MASKS and item._np_dtype.name not in ("int64", "int32"):
                 raise IndexError(f"tensors used as indices must be long, int, byte or bool tensors, got {item.dtype}")
             advanced.append((dim, item))
             takes = item.ndim if kind == _MASK else 1
@@ -296,6 +296,9 @@ def _parse_geometry(g: Geometry, key: Any) -> Geometry:
     return _parse(_Shape(g), key)[0]  # type: ignore[arg-type]
 
 
+_EMPTY = "index is out of bounds for dimension with size 0"
+
+
 def _outside(place: int, size: int) -> str:
     return f"index {{}} is out of bounds for dimension {place} with size {size}"
 
@@ -323,9 +326,9 @@ def _spread(x: Tensor, advanced: list[tuple[int, Any]]) -> tuple[list[Any], tupl
         else:
             size = shape[dim]
             if size == 0 and item.numel():
-                raise IndexError("index is out of bounds for dimension with size 0")
+                raise IndexError(_EMPTY)
             looked = tensors and any(item is other and size >= shape[at] for at, other in tensors.items())
-            if not looked:
+            if not looked and 0 not in shape:  # nothing is read of an empty tensor
                 # PyTorch counts the tensors of indices here, not the dimensions that they are for
                 refuse_outside(item, size, functools.partial(_outside, len(tensors), size), IndexError, negative=True)
             tensors[dim] = item
@@ -336,6 +339,9 @@ def _spread(x: Tensor, advanced: list[tuple[int, Any]]) -> tuple[list[Any], tupl
 @operator(methods=False, public=(), grad="IndexBackward0", narrow=True, by_numpy=PICKED)
 def index(input: Array, indices: Arrays, dims: tuple[bool, ...]) -> Array:
     """Gather at index arrays for the dimensions marked in `dims`."""
+    indexed = [n for n, marked in zip(input.shape, dims, strict=False) if marked]
+    if 0 in indexed and all(i.size for i in indices):
+        raise IndexError(_EMPTY)
     try:
         return input[subscript(indices, dims)]
     except (ValueError, TypeError):
