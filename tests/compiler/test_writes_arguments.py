@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import operator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -262,6 +263,43 @@ def one_list_of_tensors_by_position_and_by_name(compile, x):
         yield result, same, parts, kept["kept"] is others
         result, same, kept = f(x, parts, others=parts)
         yield result, same, parts, kept["kept"] is parts
+
+
+@case(may_fall_back="one list is two in a trace")
+def an_argument_that_is_also_reached_by_another_way(compile, x):
+    seen: Any = [1]
+    owner = SimpleNamespace(log=[1], n=0)
+
+    def step(x, items, log):
+        seen.append(2)
+        items.append(3)
+        owner.log.append(4)
+        log["a"] = len(owner.log)
+        return x * len(items) * len(seen)
+
+    f = compile(step)
+    for items, log in (
+        ([1], {}),
+        (seen, {}),
+        ([1], owner.__dict__),
+        ({"a": owner.log}["a"], {}),
+        ([1], {}),
+        (seen, {}),
+    ):
+        yield f(x, items, log), items, seen, owner.log, log.get("a")
+
+
+@case
+def an_argument_that_is_also_read_by_another_way(compile, x):
+    scales, owner = [2.0, 3.0], SimpleNamespace(n=0)
+
+    def step(x, given):
+        owner.n += 1
+        return x * given[0] * scales[1]
+
+    f = compile(step)
+    for given in (scales, [5.0, 1.0], scales):
+        yield f(x, given), owner.n
 
 
 @case.test

@@ -181,7 +181,7 @@ class Compiled:
                 program, reason = self._find(key, tensors, leaves)  # another thread may have been here
                 if program is None:
                     program = self._trace(key, call, reason)
-        if program is None or isinstance(program, Uncompiled):
+        if program is None or isinstance(program, Uncompiled) or _is_reached(program, call):
             return self._uncompiled(args, kwargs)
         with self.lock:
             if program.broken_by(tensors, leaves) is None:  # another thread may have called it meanwhile
@@ -268,6 +268,11 @@ class Compiled:
         try:
             with undisturbed():
                 program = self._traced(group, leaves, treedef, reason)
+            if _is_reached(program, call):
+                program.runs.give_up()
+                raise Failed(
+                    Untraceable("it changes an argument, or part of one, that it also reaches by another way"), None
+                )
         except Failed as failed:
             error, reads = failed.error, failed.reads
             if self.fullgraph and not isinstance(error, NotYet):
@@ -498,6 +503,12 @@ class Uncompiled:
 
     def broken_by(self, tensors: Any, given: Any) -> str | None:
         return None if self.reads is None else self.reads.broken(given)
+
+
+def _is_reached(program: TracedProgram, call: Any) -> bool:
+    """Whether a container of the call's is one that the program reaches by another way, and changes."""
+    reached = program.conditions.reached
+    return bool(reached) and not reached.keys().isdisjoint(tree.containers(call))
 
 
 def _weight(programs: list[TracedProgram | Uncompiled]) -> float:

@@ -342,6 +342,7 @@ class Conditions:
         self.looks_at_attributes: bool = watcher.looked_at_attributes
         self.held: Held = Held([m for m in recorder.modules if isinstance(m, Module)])
         self.over: str = ""  # why it can't hold any more
+        self.reached: dict[int, Any] = recorder.writes.reached()
         grads = [(at.get(id(t), t), was_none) for t, was_none in recorder.grads_read.items()]
         known = _known(recorder, moving, plan)
         pattern = Pattern(moving, [GradOf(t) for t, was_none in grads if not was_none], known)

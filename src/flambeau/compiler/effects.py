@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core.context.tracing import Untraceable
 from ..core.dispatch.host_numbers import HostValue, plain, settle
+from ..core.tensor.tree import opens
 from .guards.places import MISSING, Attribute, Item, Length, Place, own_attributes
 from .guards.reads import Reads
 from .guards.values import elements, entries, is_buffer
@@ -145,6 +146,18 @@ class Writes:
             and not isinstance(args[0], slice)
         ):
             self.stored.add(Item(container, plain(args[0])).key)
+
+    def reached(self) -> dict[int, Any]:
+        """The containers, by id, that must not be an argument, too: the trace has another one in its place, and one of both is changed."""
+        changed = [
+            entry.owner if isinstance(entry, Place) else entry.container
+            for entry in self.log
+            if not isinstance(entry, Deferred)
+        ]
+        outside = {id(container): container for container in changed if id(container) not in self.given}
+        if any(id(container) in self.given for container in changed):
+            outside |= self.reads.old
+        return {key: container for key, container in outside.items() if opens(container)}
 
     def changes_of(self, container: Any) -> list[Mutation]:
         """What was done to a container, in order."""

@@ -146,6 +146,13 @@ def flatten_once(tree: Any, met: dict[int, tuple[int, Any]] | None = None) -> tu
     return leaves, Spec(type(tree), opened[1], opened[2], tuple(specs))
 
 
+def containers(tree: Any) -> dict[int, tuple[int, Any]]:
+    """The containers of a tree that can change, by id."""
+    met: dict[int, tuple[int, Any]] = {}
+    flatten_once(tree, met)
+    return met
+
+
 def unflatten(leaves: list[Any], spec: Spec) -> Any:
     """A tree of this structure with these leaves."""
     return _build(iter(leaves), spec, [])
