@@ -483,7 +483,7 @@ def complete_later(shadow: Any, owner: Any, name: str) -> None:
     if keyed and isinstance(owner, dict):
         before = dict(entries(owner))
     elif is_container(owner):
-        before = set(owner) if isinstance(owner, set) else len(elements(owner))
+        before = set(owner) if keyed and isinstance(owner, set) else len(elements(owner))
     shadow.after = functools.partial(complete, shadow.watcher, mutation, name, before)
 
 
@@ -559,8 +559,6 @@ def complete(watcher: Any, mutation: Any, name: str, before: Any) -> None:
         mutation.function, mutation.args = list.extend, (elements(owner)[before:],)
     elif name in ("extend", "__iadd__", "+=") and isinstance(owner, deque) and owner.maxlen is None:
         mutation.function, mutation.args = deque.extend, (elements(owner)[before:],)
-    elif name == "pop" and isinstance(owner, set):  # which element depends on the set's history
-        mutation.function, mutation.args = set.difference_update, (before - owner,)
     elif name in _FILLING and isinstance(owner, (dict, set)):
         _complete_filling(watcher, mutation, before)
     else:

@@ -36,7 +36,7 @@ from .tables import absent, change_attributes
 from .values import is_container
 
 _ANSWERING = frozenset("pop popitem popleft remove sort reverse setdefault rotate __imul__".split())
-_COMPLETED = {k: ("update", "pop") if k is set else ("extend", "update", "__iadd__") for k in CHANGING}
+_COMPLETED = ("extend", "update", "__iadd__")
 _TAKES_ONE = frozenset("append appendleft insert add __setitem__ setdefault".split())
 
 _COMPARING = frozenset("index count remove sort update __contains__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__".split())
@@ -437,6 +437,10 @@ def _change(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[st
             args = [UNKNOWN, *args[1:]]
     elif name == "__delitem__" and kind is not dict:
         watcher.writes.mutate(owner, operator.delitem, args)
+    elif name == "pop" and kind is set and len(owner) > 1:
+        watcher.refuse(
+            "it pops an element of a set that was there before: which one that is depends on all that was done to the set"
+        )
     elif name == "__init__":
         watcher.refuse(f"it calls __init__ of a {type(owner).__name__} that was there before")
     elif name == "__delitem__" or (name == "pop" and kind is dict):
@@ -449,7 +453,7 @@ def _change(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[st
         if not isinstance(function, (types.MethodDescriptorType, types.WrapperDescriptorType)):
             function = getattr(kind, name)
         watcher.writes.mutate(owner, function, args, kwargs)
-    if any(a is UNKNOWN or a is FRESH for a in (*args, *kwargs.values())) or name in _COMPLETED[kind]:
+    if any(a is UNKNOWN or a is FRESH for a in (*args, *kwargs.values())) or name in _COMPLETED:
         complete_later(shadow, owner, name)
 
 
