@@ -17,9 +17,6 @@ conv: Any = _operator("cuda", "conv")
 rnn: Any = _operator("cuda", "rnn")
 
 
-__path__: list[str] = []  # the modules below it are in `served.txt`
-
-
 def is_available() -> bool:
     """Never."""
     return False
