@@ -18,7 +18,7 @@ from ...core.dispatch.errors import broadcast_clash
 from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, Arrays, Scalar, _attach, _publish, composite, inplace_form, operator
 from ...core.dispatch.overloads import shown_to_modes
-from ...core.dispatch.promotion import in_c
+from ...core.dispatch.promotion import convert, in_c
 from ...core.tensor.tensor import Tensor
 from ...native.moving import rows_at
 from ..support.checks import BOOL, COMPLEX, all_inside, category, normalized_dim, refuse, type_name
@@ -119,7 +119,7 @@ def _number_for(input: jax.Array, value: Any) -> Any:
         raise TypeError(f"expected a number for value, got a tensor of shape {list(value.shape)}")
     if category(value) == COMPLEX > category(input):
         raise RuntimeError(f"value cannot be converted to type {in_c(input.dtype)} without overflow")
-    return value.astype(input.dtype)
+    return convert(value, input.dtype)
 
 
 def _scattered(
@@ -412,7 +412,7 @@ def index_fill(input: Array, dim: int, index: Array, value: Array) -> Array:
     made = _raised(input)
     chosen = jnp.zeros(made.shape[axis], np.bool_).at[index.reshape(-1)].set(True)
     chosen = chosen.reshape([-1 if i == axis else 1 for i in range(made.ndim)])
-    return jnp.where(chosen, value.astype(input.dtype), made).reshape(input.shape)
+    return jnp.where(chosen, convert(value, input.dtype), made).reshape(input.shape)
 
 
 # --- index_put, take, put ---------------------------------------------------------------------------------------------

@@ -371,7 +371,7 @@ def _put_index(input: Array, values: Array, indices: Arrays, dims: tuple[bool, .
             f"{list(target)}"
         ) from None
     # an element that is named twice hands its gradient to each value that was put there, as in PyTorch
-    return input.at[where].set(values.astype(input.dtype), unique_indices=True)
+    return input.at[where].set(convert(values, input.dtype), unique_indices=True)
 
 
 def _overwrite(input: Array, values: Array) -> Array:
@@ -542,7 +542,7 @@ def _written_at_once(x: Tensor, g: Geometry, value: Any) -> bool:
 
 
 def _put_where(input: Array, values: Array, mask: Array) -> Array:
-    return jnp.where(mask, values.astype(input.dtype), input)
+    return jnp.where(mask, convert(values, input.dtype), input)
 
 
 put_where_: Callable[..., Any] = inplace_form(

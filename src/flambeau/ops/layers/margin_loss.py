@@ -11,6 +11,7 @@ from jax import lax
 
 from ...core.dispatch.errors import broadcast_clash
 from ...core.dispatch.operator import Array, Static, composite, operator
+from ...core.dispatch.promotion import promoted
 from ..reduce.statistics import distance
 from ..support.checks import (
     FLOAT,
@@ -21,11 +22,13 @@ from ..support.checks import (
     refuse_outside,
     refuse_unordered,
     require_floating,
+    summed_dtype,
     type_name,
     wide,
 )
 from ..support.losses import REDUCTIONS, by_reduction, chosen_reduction, loss, reduced
 from ..support.softplus import log1p_exp
+from ..support.steps import Steps
 from .normalization import vector_norm
 
 _FUNCTIONAL = ("nn.functional",)
@@ -60,14 +63,22 @@ def cosine_similarity(x1: Array, x2: Array, dim: int = 1, eps: float = 1e-8) -> 
     return (unit[0] * unit[1]).sum(axis).astype(x1.dtype)
 
 
+def _float_of(*arrays: jax.Array) -> Any:
+    """The real floating dtype in which PyTorch gives what it measures of these."""
+    common = promoted(arrays, list(range(len(arrays))), (), "float")[0]
+    return common.real.dtype
+
+
 def _distance(x1: jax.Array, x2: jax.Array, p: float, eps: float, keepdim: bool = False) -> jax.Array:
-    return vector_norm(wide(x1) - wide(x2) + eps, p, (-1,) if max(x1.ndim, x2.ndim) else (), keepdim)
+    away = (Steps(wide(x1)) - wide(x2) + 1.0 * eps).array
+    return vector_norm(away, p, (-1,) if away.ndim else (), keepdim)
 
 
-@operator(methods=False, promote="float", public=("torch", "nn.functional"), grad="NormBackward1", check=refuse_masks)
+@operator(methods=False, public=("torch", "nn.functional"), grad="NormBackward1", check=refuse_masks)
 def pairwise_distance(x1: Array, x2: Array, p: Static[float] = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Array:
     """The p-norm of x1 - x2 + eps along the last dimension"""
-    return _distance(x1, x2, p, eps, keepdim).astype(x1.real.dtype)
+    made = _distance(x1, x2, p, eps, keepdim)
+    return made.astype(_float_of(x1, x2))
 
 
 @operator(methods=False, public=("torch", "nn.functional"), autocast={"cuda": "float32"})
@@ -111,7 +122,7 @@ def _check_ranking(input1: Any, input2: Any, target: Any, *others: Any) -> None:
     refuse_unordered(input1, input2, target)
 
 
-@loss(promote="float", grad=by_reduction("ClampMinBackward0"), check=_check_ranking, autocast="float32")
+@loss(promote=None, grad=by_reduction("ClampMinBackward0"), check=_check_ranking, autocast="float32")
 def margin_ranking_loss(
     input1: Array, input2: Array, target: Array, margin: float = 0, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
@@ -123,7 +134,7 @@ def margin_ranking_loss(
         raise RuntimeError(
             f"margin_ranking_loss : All input tensors should have same dimension but got {', '.join(shown)} "
         )
-    losses = _positive_part(margin - target * (input1 - input2))
+    losses = _positive_part((-Steps(target) * (Steps(input1) - input2) + 1.0 * margin).array)
     return reduced(losses, reduction)
 
 
@@ -132,7 +143,7 @@ def _check_cosines(input1: Any, input2: Any, *others: Any) -> None:
 
 
 @loss(
-    promote="float",
+    promote=None,
     grad=by_reduction("AddBackward0"),
     check=_check_cosines,
     autocast="float32",
@@ -151,14 +162,16 @@ def cosine_embedding_loss(
             f"{target.ndim}D target tensor expects {ndim}D input tensors, but found inputs with sizes "
             f"{list(input1.shape)} and {list(input2.shape)}."
         )
-    a, b = wide(input1), wide(input2)
-    squares = (jnp.square(a).sum(-1) + 1e-12) * (jnp.square(b).sum(-1) + 1e-12)
-    cosine = (a * b).sum(-1) / jnp.sqrt(squares)
+    a, b, dtype = wide(input1), wide(input2), _float_of(input1, input2)
+    products = [(Steps(x) * y).array for x, y in ((a, b), (a, a), (b, b))]
+    both, one, other = (jnp.sum(x, -1, dtype=summed_dtype(x)) for x in products)
+    squares = (Steps(one) + 1e-12) * (Steps(other) + 1e-12)
+    cosine = (Steps(both) / jnp.sqrt(squares.array)).array
     if clash := broadcast_clash([target.shape, cosine.shape]):
         raise RuntimeError(clash)
     zero = jnp.zeros((), cosine.dtype)
     losses = jnp.where(target == 1, 1 - cosine, zero) + jnp.where(target == -1, _positive_part(cosine - margin), zero)
-    return reduced(losses, reduction, jnp.result_type(input1, input2))
+    return reduced(losses, reduction, dtype)
 
 
 def _check_margin(anchor: Any, positive: Any, negative: Any, margin: float, *others: Any) -> None:
@@ -167,7 +180,7 @@ def _check_margin(anchor: Any, positive: Any, negative: Any, margin: float, *oth
 
 
 @loss(
-    promote="float",
+    promote=None,
     grad=by_reduction("ClampMinBackward0"),
     options=_check_margin,
     check=refuse_masks,
@@ -187,7 +200,7 @@ def triplet_margin_loss(
     if swap:
         far = jnp.minimum(far, _distance(positive, negative, p, eps))
     losses = _positive_part(near - far + margin)
-    return reduced(losses, reduction, anchor.real.dtype)
+    return reduced(losses, reduction, _float_of(anchor, positive, negative))
 
 
 @composite(methods=False, public=_FUNCTIONAL, numbers=True)
@@ -239,7 +252,7 @@ def _check_labels(input: Any, target: Any, *others: Any) -> None:
     refuse_masks(None, target)
 
 
-@loss(grad=by_reduction("DivBackward0"), check=_check_labels)
+@loss(promote=None, grad=by_reduction("DivBackward0"), check=_check_labels)
 def multilabel_soft_margin_loss(
     input: Array, target: Array, weight: Array | None = None, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
@@ -247,9 +260,9 @@ def multilabel_soft_margin_loss(
     """The mean over the classes (last dimension) of -(y log(sigmoid(x)) + (1 - y) log(sigmoid(-x)))"""
     if not (input.ndim or target.ndim):
         raise IndexError(f"Dimension specified as {-1} but tensor has no dimensions: the last one holds the classes")
-    losses = target * log1p_exp(-input) + (1 - target) * log1p_exp(input)
+    losses = Steps(target) * log1p_exp(-input) + (1 - Steps(target)) * log1p_exp(input)
     losses = losses if weight is None else losses * weight
-    return reduced(losses.mean(-1), reduction)
+    return reduced(losses.array.mean(-1), reduction)
 
 
 def _class_lists(input: Any, target: Any) -> None:

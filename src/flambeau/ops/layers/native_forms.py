@@ -13,6 +13,7 @@ from ...core.array import dtypes
 from ...core.context.grad_mode import no_grad
 from ...core.dispatch.operator import Array, composite, namespaces, operator
 from ...core.tensor.tensor import Tensor
+from ..making.casting import cast
 from ..making.creation import tensor as _tensor
 from ..support.checks import wide
 from . import embedding, normalization
@@ -25,9 +26,18 @@ def _statistics(input: Array, axes: tuple[int, ...], eps: float, keepdims: bool)
     return mean, jax.lax.rsqrt(variance + eps), variance
 
 
-def _seen(input: Tensor, axes: tuple[int, ...], eps: float, keepdims: bool = False) -> Any:
+def _kept_in(input: Tensor, *given: Tensor | None) -> dtypes.dtype:
+    """The dtype of what is kept for the backward pass: the input's, but float32 where a parameter beside halves has that."""
+    return dtypes.float32 if any(g is not None and g.dtype is dtypes.float32 for g in given) else input.dtype
+
+
+def _seen(
+    input: Tensor, axes: tuple[int, ...], eps: float, keepdims: bool = False, dtype: dtypes.dtype | None = None
+) -> Any:
+    """Mean, reciprocal deviation and variance in `dtype` (halves' by default in float32)."""
     with no_grad():
-        return _statistics(input.detach(), axes, float(eps), keepdims)
+        made = _statistics(input.detach(), axes, float(eps), keepdims)
+        return made if dtype is None else [cast(s, dtype) for s in made]
 
 
 @composite(methods=False)
@@ -37,7 +47,7 @@ def native_layer_norm(
     """`layer_norm`, the means, and 1 over the standard deviations. These two have no gradients."""
     made = normalization.layer_norm(input, tuple(normalized_shape), weight, bias, eps)
     first = input.ndim - len(tuple(normalized_shape))
-    return made, *_seen(input, tuple(range(first, input.ndim)), eps, True)[:2]
+    return made, *_seen(input, tuple(range(first, input.ndim)), eps, True, _kept_in(input, weight))[:2]
 
 
 @composite(methods=False)
@@ -46,7 +56,7 @@ def native_group_norm(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`group_norm` of `N` samples with `C` channels of `HxW` elements, the means, and 1 over the standard deviations."""
     made = normalization.group_norm(input, group, weight, bias, eps)
-    return made, *_statistics(input.reshape(N, group, C // group * HxW), (2,), float(eps), False)[:2]
+    return made, *_seen(input.reshape(N, group, C // group * HxW), (2,), eps, False, _kept_in(input, weight))[:2]
 
 
 @composite(methods=False)
@@ -62,9 +72,10 @@ def native_batch_norm(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`batch_norm`, and what it was computed by in training: the means, and 1 over the standard deviations."""
     made = normalization.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+    kept_in = _kept_in(input, weight, bias, running_mean, running_var)
     if not training:
-        return made, input.new_zeros((0,)), input.new_zeros((0,))
-    return made, *_seen(input, (0, *range(2, input.ndim)), eps)[:2]
+        return made, input.new_zeros((0,), dtype=kept_in), input.new_zeros((0,), dtype=kept_in)
+    return made, *_seen(input, (0, *range(2, input.ndim)), eps, False, kept_in)[:2]
 
 
 @composite(methods=False)
@@ -78,7 +89,8 @@ def batch_norm_update_stats(
         for old, new in ((running_mean, mean), (running_var, variance * (count / max(count - 1, 1)))):
             if old is not None:
                 old.copy_(old * (1 - momentum) + new * momentum)
-    return mean, variance
+    kept_in = _kept_in(input, running_mean, running_var)
+    return cast(mean, kept_in), cast(variance, kept_in)
 
 
 @composite(methods=False)

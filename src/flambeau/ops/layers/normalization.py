@@ -35,17 +35,24 @@ from ..support.images import BATCH_NORM
 from .by_kernels import LAYER_NORM
 
 
-def _check_parameters(input: jax.Array, *given: jax.Array | None) -> None:
-    """Parameters and statistics have the input's dtype, or float32 beside a half precision input."""
-    allowed = (input.dtype, np.dtype(np.float32)) if input.dtype in HALVES else (input.dtype,)
-    for array in given:
-        if array is not None and array.dtype not in allowed:
-            half = array.dtype in HALVES or input.dtype in HALVES
-            raise RuntimeError(
-                "mixed dtype (CPU): "
-                + ("expect parameter to have scalar type of Float" if half else "all inputs must share same datatype.")
-                + f" (got {type_name(array)} for an input of {type_name(input)})"
-            )
+def _check_parameters(input: jax.Array, *given: jax.Array | None, before: tuple[jax.Array | None, ...] = ()) -> None:
+    """Parameters and statistics have the input's dtype, or all of them float32 beside a half precision input.
+
+    The first of `given` says which of the two is meant; `before` are those of it that are looked at before the others.
+    """
+    arrays = [array for array in given if array is not None]
+    if not arrays or all(array.dtype == input.dtype for array in arrays):
+        return
+    if arrays[0].dtype == input.dtype:
+        found = next(a for a in (*before, *given) if a is not None and a.dtype != input.dtype)
+        raise RuntimeError(
+            f"expected scalar type {type_name(input)} but found {type_name(found)} (parameters and statistics have one dtype)"
+        )
+    narrow = [array for array in arrays if array.dtype != np.float32]
+    if narrow or input.dtype not in HALVES:
+        text = "expect parameter to have scalar type of Float" if narrow else "all inputs must share same datatype."
+        found = (narrow or arrays)[0]
+        raise RuntimeError(f"mixed dtype (CPU): {text} (got {type_name(found)} for an input of {type_name(input)})")
 
 
 def _per_channel(values: jax.Array, ndim: int) -> jax.Array:
@@ -126,7 +133,7 @@ def _batch_norm(
     for name, array in given.items():
         if array is not None and array.size != channels and input.size:
             raise RuntimeError(f"{name} should contain {channels} elements not {array.size}")
-    _check_parameters(input, mean, variance, weight, bias)
+    _check_parameters(input, weight, bias, mean, variance, before=(mean, variance) if training else ())
     if any(array is not None and array.size != channels for array in given.values()):
         return input * 1  # there is nothing to normalize
     x = wide(input)
@@ -204,7 +211,9 @@ def _instance_norm(
     momentum: Array, use_input_stats: bool, eps: float = 1e-5,
 ) -> Any:  # fmt: skip
     require_floating("batch_norm", input)
-    _check_parameters(input, weight, bias)
+    # PyTorch repeats the statistics for each sample, in the weight's dtype
+    repeated = None if running_mean is None else jax.ShapeDtypeStruct((), (input if weight is None else weight).dtype)
+    _check_parameters(input, weight, bias, repeated)  # type: ignore[arg-type]
     x, mean, variance = wide(input), running_mean, running_var
     axes = tuple(range(2, x.ndim))
     for name, array in (("running_mean", mean), ("running_var", variance), ("weight", weight), ("bias", bias)):

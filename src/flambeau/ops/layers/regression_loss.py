@@ -28,6 +28,7 @@ from ..support.checks import (
     type_name,
 )
 from ..support.losses import REDUCTIONS, by_reduction, is_zero, loss, reduced
+from ..support.steps import Steps
 
 _FUNCTIONAL = ("nn.functional",)
 
@@ -157,7 +158,7 @@ def _check_counts(input: Any, target: Any, *others: Any) -> None:
 
 
 @loss(
-    promote="float",
+    promote=None,
     grad=by_reduction(lambda statics: "AddBackward0" if statics["full"] else "SubBackward0"),
     check=_check_counts,
     autocast="float32",
@@ -170,13 +171,17 @@ def poisson_nll_loss(
 
     With `full`, Stirling's formula stands for that term.
     """
-    losses = jnp.exp(input) - target * input if log_input else input - target * jnp.log(input + eps)
+    rate, count = Steps(input), Steps(target)
+    if log_input:
+        losses = rate.apply(jnp.exp) - count * rate
+    else:
+        losses = rate - count * (rate + 1.0 * eps).apply(jnp.log)
     if full:
         refuse("le_cpu", target, COMPLEX)
-        safe = jnp.where(target > 1, target, jnp.ones((), target.dtype))
-        stirling = safe * jnp.log(safe) - safe + 0.5 * jnp.log(2 * math.pi * safe)
-        losses = losses + jnp.where(target > 1, stirling, jnp.zeros((), target.dtype))
-    return reduced(losses, reduction)
+        safe = Steps(jnp.where(target > 1, target, jnp.ones((), target.dtype)))
+        stirling = (safe * safe.apply(jnp.log) - safe + (safe * (2 * math.pi)).apply(jnp.log) * 0.5).array
+        losses = losses + jnp.where(target > 1, stirling, jnp.zeros((), stirling.dtype))
+    return reduced(losses.array, reduction)
 
 
 _gaussian_name = by_reduction(lambda statics: "AddBackward0" if statics["full"] else "MulBackward0")
@@ -190,7 +195,7 @@ def _check_variances(input: Any, target: Any, var: Any, *others: Any) -> None:
     refuse_masks(input, target)
 
 
-@operator(methods=False, promote="common", public=(), grad=_gaussian_name, check=_check_variances)
+@operator(methods=False, public=(), grad=_gaussian_name, check=_check_variances, numbers=("var",))
 def _gaussian_nll_loss(
     input: Array, target: Array, var: Array, full: bool, eps: float = 1e-6, reduction: str = "mean"
 ) -> Array:
@@ -200,10 +205,11 @@ def _gaussian_nll_loss(
         elif not (input.ndim == var.ndim and all(v in (1, i) for v, i in zip(var.shape, input.shape, strict=True))):
             raise ValueError(f"var is of incorrect size: got {list(var.shape)} for an input of {list(input.shape)}")
     var = var + lax.stop_gradient(jnp.maximum(var, eps) - var)  # the gradient ignores the lower limit
-    losses = 0.5 * (jnp.log(var) + jnp.square(input - target) / var)
+    away = Steps(input) - target
+    losses = (Steps(var).apply(jnp.log) + away * away / var) * 0.5
     if full:
         losses = losses + 0.5 * math.log(2 * math.pi)
-    return reduced(losses, reduction)
+    return reduced(losses.array, reduction)
 
 
 @composite(methods=False, public=_FUNCTIONAL, numbers=True)

@@ -30,6 +30,7 @@ from ..support.checks import (
     wide,
 )
 from ..support.declare import alias
+from ..support.steps import Steps
 
 # --- running ---------------------------------------------------------------------------------------------------------
 
@@ -133,12 +134,12 @@ def _refuse_bools(name: str) -> Callable[..., None]:
 
 
 def _areas(y: jax.Array, x: jax.Array | None, dx: Any, dim: int, name: str) -> tuple[jax.Array, int]:
-    """The areas of the trapezoids between neighbouring points along an axis, and the axis (from the end)."""
+    """Twice the areas of the trapezoids between neighbouring points along an axis, and the axis (from the end)."""
     axis = normalized_dim(dim, y.ndim) - y.ndim
     size = y.shape[axis]
-    sides = lax.slice_in_dim(y, 1, size, axis=axis) + lax.slice_in_dim(y, 0, max(size - 1, 0), axis=axis)
+    sides = Steps(lax.slice_in_dim(y, 1, size, axis=axis) + lax.slice_in_dim(y, 0, max(size - 1, 0), axis=axis))
     if x is None:
-        return sides * dx / 2, axis
+        return (sides * (1.0 * dx)).array, axis
     if x.ndim == 0:
         raise RuntimeError(f"{name}: received a scalar for `x`: give `dx` instead, or one `x` per sample point")
     along = -1 if x.ndim == 1 else axis
@@ -147,26 +148,30 @@ def _areas(y: jax.Array, x: jax.Array | None, dx: Any, dim: int, name: str) -> t
     widths = jnp.diff(x, axis=along)
     if x.ndim == 1:
         widths = widths.reshape(widths.shape + (1,) * (-axis - 1))
-    return sides * widths / 2, axis
+    return (sides * widths).array, axis
+
+
+def _halved(sums: jax.Array) -> jax.Array:
+    return (Steps(sums) / 2).array
 
 
 _REAL_WIDTH = "Currently, we only support dx as a real number."
 
 
-@operator(promote="float", methods=False, real=_REAL_WIDTH, check=_refuse_bools("trapezoid"))
+@operator(methods=False, real=_REAL_WIDTH, check=_refuse_bools("trapezoid"))
 def trapezoid(y: Array, x: Array | None = None, *, dx: Scalar = 1, dim: int = -1) -> Array:
     """The integral along `dim` by the trapezoidal rule, for points at `x` or `dx` apart."""
     if y.ndim and y.shape[normalized_dim(dim, y.ndim)] == 0:
         return jnp.sum(y, normalized_dim(dim, y.ndim))
     areas, axis = _areas(y, x, dx, dim, "trapezoid")
-    return jnp.sum(areas, axis)
+    return _halved(jnp.sum(areas, axis, dtype=summed_dtype(areas)))
 
 
-@operator(promote="float", methods=False, real=_REAL_WIDTH, check=_refuse_bools("cumulative_trapezoid"))
+@operator(methods=False, real=_REAL_WIDTH, check=_refuse_bools("cumulative_trapezoid"))
 def cumulative_trapezoid(y: Array, x: Array | None = None, *, dx: Scalar = 1, dim: int = -1) -> Array:
     """The running integral along `dim` by the trapezoidal rule, for points at `x` or `dx` apart."""
     areas, axis = _areas(y, x, dx, dim, "cumulative_trapezoid")
-    return lax.cumsum(areas, areas.ndim + axis)
+    return _halved(lax.cumsum(areas.astype(summed_dtype(areas)), areas.ndim + axis))
 
 
 trapz: Callable[..., Tensor] = alias("trapz", trapezoid, methods=False)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...core.dispatch.operator import Array, composite, operator
+from ...core.dispatch.promotion import convert
 from ...core.tensor.tensor import Tensor
 from ..support.checks import BOOL, normalized_dim, refuse, summed_dtype
 
@@ -203,7 +204,7 @@ def _part(input: jax.Array, src: jax.Array, where: Any) -> jax.Array:
             "expected src to have a size equal to the slice of self. "
             f"src size = {list(src.shape)}, slice size = {list(shape)}"
         )
-    return input.at[where].set(src.astype(input.dtype), unique_indices=True)
+    return input.at[where].set(convert(src, input.dtype), unique_indices=True)
 
 
 @operator()
