@@ -12,7 +12,7 @@ from ..core.context.tracing import Untraceable
 from ..core.dispatch import checks
 from ..core.tensor.storage import PartsStorage, Storage, is_far
 from ..core.tensor.tensor import Tensor
-from . import survivors
+from . import memory, survivors
 from .ahead import Ahead
 from .arguments import Arguments
 from .draws import Drawing
@@ -83,6 +83,7 @@ class Findings:
         if self.recipes.live:
             self.outputs.things += self.gradients.collect(recorder, arguments, self.recipes)
         arguments.check(recorder, argument_writes)
+        memory.check(recorder, arguments, argument_writes)
 
     def _is_set_anew(self, tensor: Tensor) -> bool:
         """Whether the function sets a gradient to what it was at the trace, where another may be at a call."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Iterator
-from types import MethodType
+from types import FunctionType, MethodType
 from typing import Any
 
 from ...core.context.grad_mode import state as grad_state
@@ -114,7 +114,7 @@ def layers_run(function: Any, given: Any) -> None:
 def _held_by(value: Any, depth: int = 0) -> Iterator[Any]:
     """A value, and what a function of ours that was made around it has kept (`vmap(layer.forward)`)."""
     yield value
-    closure = getattr(value, "__closure__", None)
+    closure = value.__closure__ if isinstance(value, FunctionType) else None
     if closure and depth < 8 and value.__globals__.get("__name__", "").partition(".")[0] in _OWN:
         for cell in closure:
             with contextlib.suppress(ValueError):  # an empty one
