@@ -9,11 +9,12 @@ from types import FunctionType, MethodType
 from typing import Any
 
 from ...core.context.grad_mode import state as grad_state
+from ...core.tensor.tensor import Tensor
 from ...nn.modules import _hooks
 from ...nn.modules.container import ModuleDict, ModuleList, Sequential
 from ...nn.modules.module import _STATE_NAMES, Module
 from ...optim import optimizer as _optimizer
-from .places import Attribute, Item, Place
+from .places import Attribute, Item, Place, in_class
 from .values import same
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type)
@@ -119,6 +120,26 @@ def _held_by(value: Any, depth: int = 0) -> Iterator[Any]:
         for cell in closure:
             with contextlib.suppress(ValueError):  # an empty one
                 yield from _held_by(cell.cell_contents, depth + 1)
+
+
+def unwrapped(candidate: Any) -> list[Any]:
+    """A callable, and what it stands for."""
+    found, seen = [candidate], 0
+    while found and seen < 20:
+        seen += 1
+        last = found[-1]
+        if isinstance(last, functools.partial):
+            found.append(last.func)
+        elif isinstance(last, (FunctionType, MethodType)) or last is None or isinstance(last, (type, Tensor)):
+            break
+        elif isinstance(last, (list, tuple)) and len(last) < 50:
+            return [*found, *(part for part in last if callable(part))]
+        else:
+            call = in_class(type(last), "__call__")
+            if isinstance(call, FunctionType) and not isinstance(last, Module):
+                found.append(MethodType(call, last))
+            break
+    return found
 
 
 def _layer_runs(function: Any, module: Any) -> None:

@@ -32,9 +32,9 @@ from ...optim.optimizer import Optimizer
 from . import access, frames
 from .code import LIBRARY, STANDARD, compares_with_traces, kind_of_code
 from .instructions import HANDLERS
-from .modules import layers_run
+from .modules import layers_run, unwrapped
 from .numeric import Direct
-from .places import Attribute, Place, in_class
+from .places import Attribute, Place
 from .symbols import ATTRIBUTE, FRESH, UNKNOWN, Symbol
 from .unwinding import Unwinding, waits_in_a_block
 from .values import PLAIN
@@ -241,7 +241,7 @@ class Watcher:
             elif is_record and hasattr(value, "__dict__"):
                 stack += [(part, (*path, ATTRIBUTE, name)) for name, part in vars(value).items()]
         given = call[0]
-        for found in _unwrapped(function):
+        for found in unwrapped(function):
             layers_run(found, given)
             if isinstance(found, functools.partial):
                 given = (*found.args, *given)
@@ -582,26 +582,6 @@ _TOLD_OTHERWISE = (
     ModuleType,
     Symbol,
 )  # whether these are new is known
-
-
-def _unwrapped(candidate: Any) -> list[Any]:
-    """A callable, and what it stands for."""
-    found, seen = [candidate], 0
-    while found and seen < 20:
-        seen += 1
-        last = found[-1]
-        if isinstance(last, functools.partial):
-            found.append(last.func)
-        elif isinstance(last, (FunctionType, MethodType)) or last is None or isinstance(last, (type, Tensor)):
-            break
-        elif isinstance(last, (list, tuple)) and len(last) < 50:
-            return [*found, *(part for part in last if callable(part))]
-        else:
-            call = in_class(type(last), "__call__")
-            if isinstance(call, FunctionType) and not isinstance(last, Module):
-                found.append(MethodType(call, last))
-            break
-    return found
 
 
 __all__ = ["Refused", "Repeat", "Shadow", "Watcher"]
