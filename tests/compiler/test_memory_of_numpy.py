@@ -172,6 +172,50 @@ def arguments_of_other_memory_are_no_hindrance(compile, x):
         yield f(fb.from_numpy(np.arange(3.0) + k)), weight, seen
 
 
+@case
+def an_argument_that_is_kept(compile, x):
+    """Calls with equal arrays share a program, and each keeps its own."""
+    kept = Box(last=None, all=[])
+
+    def step(a, x):
+        kept.last = a
+        kept.all.append(a)
+        return x * a[0], a
+
+    f = compile(step)
+    for _ in range(3):
+        array = np.ones(3)
+        found, out = f(array, x)
+        array += 1
+        yield found, out is array, kept.last is array, kept.all[-1] is array
+
+
+@case(may_fall_back="the array is an argument and stands elsewhere")
+def an_argument_that_is_kept_and_found(compile, x):
+    held = Box(a=np.ones(3), b=None)
+
+    def step(a, x):
+        held.b = held.a
+        return x * a[0]
+
+    f = compile(step)
+    for array in (held.a, np.ones(3), held.a):
+        yield f(array, x), held.b is held.a
+
+
+@case
+def containers_in_attributes_of_an_argument(compile, x):
+    def step(t):
+        return t * t.scale[0] + len(t.names)
+
+    f, t = compile(step), x.clone()
+    t.scale, t.names = [1.0], {"a": 1}
+    for k in range(3):
+        yield f(t)
+        t.scale[0] += 1
+        t.names[k] = 1
+
+
 @case.test
 def test_memory_of_numpy(case) -> None:
     case.check()

@@ -47,7 +47,9 @@ class Findings:
         self.recipes: Recipes = Recipes(recorder, arguments, self.moving, self.outputs, expressions)
         emit, recipe = self.outputs.number, self.recipes.number
         watcher = recorder.watcher
-        describer = Describer(recipe, expressions.number, watcher.was_there, watcher.arguments, self.moving.inner)
+        describer = Describer(
+            recipe, expressions.number, watcher.was_there, {**watcher.arguments, **watcher.arrays}, self.moving.inner
+        )
         template = describer.describe(result)
         self.grads: list[tuple[Any, int | None]] = [
             (tensor, None if tensor._grad is None else recipe(tensor._grad))
@@ -63,6 +65,7 @@ class Findings:
             describer.recipes,
             list(describer.places.values()),
         )
+        memory.tell_apart(recorder.reads, arguments, describer.places)
         argument_grads = arguments.grads(emit)
         self.edges: list[tuple[Any, int | None, int]] = changed_edges(recorder, arguments, self.recipes.live)
         argument_writes = arguments.writes(emit)

@@ -32,6 +32,13 @@ def check(recorder: Recorder, arguments: Arguments, writes: list[tuple[tuple[int
         raise Untraceable(_WHY)
 
 
+def tell_apart(reads: Reads, arguments: Arguments, kept: Iterable[int]) -> None:
+    """Raises Untraceable if an array that the caller gives, and the function keeps or gives out, is also found elsewhere."""
+    given = {id(array) for array in arguments.arrays_of_numpy}.intersection(kept)
+    if given and not given.isdisjoint(id(value) for _, value in reads.places.values()):
+        raise Untraceable("it keeps or gives out an array that the caller gives and that it also finds elsewhere")
+
+
 def buffers_of(reads: Reads) -> list[Any]:
     """What a function has looked into, arrays among it; also in lists and dicts that were compared with those of the trace."""
     held = [contents.container for contents in reads.contents.values()]

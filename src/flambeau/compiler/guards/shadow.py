@@ -20,6 +20,8 @@ from sys import getrefcount
 from types import CodeType, FrameType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+import numpy as np
+
 from ...core.array import room
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.tracing import NEEDS_VALUES, Untraceable
@@ -219,13 +221,14 @@ class Watcher:
         self.decimals = False  # whether it computes with decimals, which look into a context of the thread
         self.weak = False  # whether it looks whether an object is still alive
         self.arguments: dict[int, Any] = {}  # containers that stand for the caller's, and the way to these, by id
+        self.arrays: dict[int, Any] = {}  # NumPy's arrays among the caller's objects, and the way to these, by id
         self.attribute_tables: dict[int, Any] = {}  # `__dict__`s of objects that were there before
 
     def begin(self, function: Any, leaves: list[Any], call: Any) -> None:
         """Take down what the trace begins with: the function, and the caller's objects."""
         for leaf in leaves:
-            if not isinstance(leaf, Tensor):
-                self.reads.see(leaf)
+            for found in vars(leaf).values() if isinstance(leaf, Tensor) else (leaf,):
+                self.reads.see(found)
         stack: list[tuple[Any, tuple[Any, ...]]] = [(call[0], (0,)), (call[1], (1,))]
         while stack:
             value, path = stack.pop()
@@ -234,6 +237,8 @@ class Watcher:
                 self.arguments[id(value)] = value, path
                 self.writes.given[id(value)] = value
                 self.made(value)
+            elif len(path) > 1 and isinstance(value, np.ndarray):  # told by what it holds, and kept as itself
+                self.arrays[id(value)] = value, path
             if isinstance(value, (list, tuple, deque)):
                 stack += [(part, (*path, i)) for i, part in enumerate(value)]
             elif isinstance(value, dict):
