@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from ..core.context.overrides import no_subclasses
 from ..core.tensor.storage import Storage
@@ -31,6 +32,7 @@ class Arguments:
 
     def __init__(self, leaves: list[Any], bound: frozenset[int]):
         self.tensors: list[Tensor] = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        self.arrays_of_numpy: list[Any] = [leaf for leaf in leaves if isinstance(leaf, np.ndarray)]
         self.bound = bound
         self.inputs: list[tuple[int, bool]] = self._choose()
         self.stand_ins: list[Tensor] = []

@@ -181,7 +181,7 @@ class Compiled:
                 program, reason = self._find(key, tensors, leaves)  # another thread may have been here
                 if program is None:
                     program = self._trace(key, call, reason)
-        if program is None or isinstance(program, Uncompiled) or _is_reached(program, call):
+        if program is None or isinstance(program, Uncompiled) or _is_reached(program, call, tensors, leaves):
             return self._uncompiled(args, kwargs)
         with self.lock:
             if program.broken_by(tensors, leaves) is None:  # another thread may have called it meanwhile
@@ -268,7 +268,7 @@ class Compiled:
         try:
             with undisturbed():
                 program = self._traced(group, leaves, treedef, reason)
-            if _is_reached(program, call):
+            if _is_reached(program, call, (), ()):
                 program.runs.give_up()
                 raise Failed(
                     Untraceable("it changes an argument, or part of one, that it also reaches by another way"), None
@@ -505,10 +505,13 @@ class Uncompiled:
         return None if self.reads is None else self.reads.broken(given)
 
 
-def _is_reached(program: TracedProgram, call: Any) -> bool:
-    """Whether a container of the call's is one that the program reaches by another way, and changes."""
-    reached = program.conditions.reached
-    return bool(reached) and not reached.keys().isdisjoint(tree.containers(call))
+def _is_reached(program: TracedProgram, call: Any, tensors: Any, leaves: Any) -> bool:
+    """Whether a container of the call's, or memory of NumPy's, is one that the program reaches by another way, and changes."""
+    conditions = program.conditions
+    has_arrays = len(leaves) > len(tensors) and any(isinstance(leaf, np.ndarray) for leaf in leaves)
+    if has_arrays and conditions.memory.matters and conditions.memory.broken(tensors, leaves) is not None:
+        return True
+    return bool(conditions.reached) and not conditions.reached.keys().isdisjoint(tree.containers(call))
 
 
 def _weight(programs: list[TracedProgram | Uncompiled]) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core.context.tracing import HostValue, structure
 from ..core.tape.nodes import AccumulateGrad
+from ..core.tensor.storage import shared
 from ..core.tensor.tensor import Tensor
 from ..nn.modules._hook_table import HookTable
 from ..nn.modules.module import Module
@@ -28,6 +29,8 @@ from .guards.modules import (
     tables_of,
 )
 from .guards.places import Attribute, Cell, Length, Place, own_attributes
+from .guards.reads import Reads
+from .memory import buffers_of, meet
 from .moving import GradOf, Moving, Pattern, now, tensors_in
 from .plan import Changes, Found, Plan, State
 from .recorder import Guard, NumberValue, Recorder
@@ -209,6 +212,38 @@ class Together(Check):
         return None
 
 
+class Memory(Check):
+    """What the program writes, and what it must not meet there in memory of NumPy's (`memory.py`)."""
+
+    def __init__(self, arguments: Arguments, state: State, changes: Changes, reads: Reads):
+        self.reads = reads
+        self.storages: list[Any] = [storage for storage, _ in changes.storages]
+        self.arguments: list[int] = [i for (i, _), _ in changes.arguments]
+        self.places: list[Found] = [tensor for tensor, _ in changes.places]
+        self.seen: list[Found] = [*state.tensors, *(source for source in state.others if hasattr(source, "find"))]
+        self.matters = bool(self.storages or self.arguments or self.places)
+        self.version: int = -1  # of `shared`, when none of `storages` lay in NumPy's memory
+
+    def terms(self, name: Callable[[Any], str]) -> list[Term]:
+        terms = [f"{name(shared)}.version == {name(self)}.version"] if self.storages else []
+        terms += [f"not tensors[{i}]._storage.volatile" for i in self.arguments]
+        terms += [f"not {_now(tensor, name)}._storage.volatile" for tensor in self.places]
+        return [f"({' and '.join(terms)} or {name(self.broken)}(tensors) is None)"]
+
+    def broken(self, tensors: Any, leaves: Iterable[Any] = ()) -> str | None:
+        """`leaves` are all of the call's arguments, where there are others than tensors."""
+        written = [tensors[i]._storage for i in self.arguments] + [now(tensor)._storage for tensor in self.places]
+        if self.version != shared.version:
+            written += self.storages
+            if not any(storage.volatile for storage in self.storages):
+                self.version = shared.version
+        if not any(storage.volatile for storage in written):
+            return None
+        seen = [tensor._storage for tensor in (*tensors, *map(now, self.seen))]
+        met = meet(written, seen, [*buffers_of(self.reads), *leaves])
+        return "what it writes lies in memory of NumPy that it also sees as another array or tensor" if met else None
+
+
 class Asked(Check):
     """What our own code has asked for."""
 
@@ -352,6 +387,7 @@ class Conditions:
         sources = [s for s in state.others if not isinstance(s, (HostValue, NumberValue))]
         modules, optimizers = [*recorder.modules], recorder.begun.optimizers
         self.structure: Structure = Structure(modules, state.tensors, known, ignored, optimizers)
+        self.memory: Memory = Memory(arguments, state, changes, self.reads)
         checks = [
             (Strangers(arguments, state, changes), True),
             (Bound(arguments), arguments.bound),
@@ -360,6 +396,7 @@ class Conditions:
             (Gradients(grads), grads),
             (NoGradients(without := arguments.looked_at(recorder)), without),
             (Together(changes), changes.together),
+            (self.memory, self.memory.matters),
             (tape := OnTape(recorder, state), tape.seen),
             (Leaves(sorted(watcher.leaves)), watcher.leaves),
             (Asked(recorder.guards), recorder.guards),

@@ -234,7 +234,7 @@ class Writes:
         for key, (container, copy) in self.reads.copies.items():
             if key not in but and _differs(container, copy):
                 _refill(container, copy)
-        for contents in self.reads.contents.values():
+        for contents in reversed(self.reads.contents.values()):  # in memory that several share, what was seen first
             if is_buffer(contents.container) and not contents.holds():
                 contents.put_back()
 

@@ -12,7 +12,7 @@ from ..core.context.tracing import Untraceable
 from ..core.dispatch import checks
 from ..core.tensor.storage import PartsStorage, Storage, is_far
 from ..core.tensor.tensor import Tensor
-from . import survivors
+from . import memory, survivors
 from .ahead import Ahead
 from .arguments import Arguments
 from .draws import Drawing
@@ -47,7 +47,9 @@ class Findings:
         self.recipes: Recipes = Recipes(recorder, arguments, self.moving, self.outputs, expressions)
         emit, recipe = self.outputs.number, self.recipes.number
         watcher = recorder.watcher
-        describer = Describer(recipe, expressions.number, watcher.was_there, watcher.arguments, self.moving.inner)
+        describer = Describer(
+            recipe, expressions.number, watcher.was_there, {**watcher.arguments, **watcher.arrays}, self.moving.inner
+        )
         template = describer.describe(result)
         self.grads: list[tuple[Any, int | None]] = [
             (tensor, None if tensor._grad is None else recipe(tensor._grad))
@@ -63,6 +65,7 @@ class Findings:
             describer.recipes,
             list(describer.places.values()),
         )
+        memory.tell_apart(recorder.reads, arguments, describer.places)
         argument_grads = arguments.grads(emit)
         self.edges: list[tuple[Any, int | None, int]] = changed_edges(recorder, arguments, self.recipes.live)
         argument_writes = arguments.writes(emit)
@@ -83,6 +86,7 @@ class Findings:
         if self.recipes.live:
             self.outputs.things += self.gradients.collect(recorder, arguments, self.recipes)
         arguments.check(recorder, argument_writes)
+        memory.check(recorder, arguments, argument_writes)
 
     def _is_set_anew(self, tensor: Tensor) -> bool:
         """Whether the function sets a gradient to what it was at the trace, where another may be at a call."""

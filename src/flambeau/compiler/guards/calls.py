@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _string  # type: ignore[import-not-found]
 import datetime
 import decimal
 import functools
@@ -32,7 +31,7 @@ from .places import MISSING, Attribute, in_class, is_python_class, own_attribute
 from .pure import HARMLESS, check_known
 from .remembering import recall
 from .symbols import FRESH, LATER, PENDING, UNKNOWN
-from .tables import absent, change_attributes
+from .tables import absent, change_attributes, fields
 from .values import is_container
 
 _ANSWERING = frozenset("pop popitem popleft remove sort reverse setdefault rotate __imul__".split())
@@ -494,7 +493,7 @@ def _method(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[st
     if isinstance(owner, type) and name == "__subclasses__":
         grad_state.trace.guard(lambda: tuple(type.__subclasses__(owner)), f"{owner.__name__} has other subclasses now")
     if isinstance(owner, str) and name in ("format", "format_map"):
-        _fields(shadow, owner, args, kwargs if name == "format" or not args else args[0])
+        fields(shadow, owner, args, kwargs if name == "format" or not args else args[0])
     if name in ("__reduce_ex__", "__reduce__", "__getstate__", "__dir__"):
         _whole(shadow, owner)
     watcher.reads.deep(owner)  # of a tuple
@@ -502,29 +501,6 @@ def _method(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[st
         watcher.reads.deep(value)
         settle(value)
     shadow.push(UNKNOWN)
-
-
-def _fields(shadow: Any, text: str, args: list[Any], named: Any) -> None:
-    """`str.format` takes attributes and items: "{0.lr} {cfg[k]}"."""
-    number = 0
-    for _, field, spec, _ in _string.formatter_parser(text):
-        if spec:
-            _fields(shadow, spec, args, named)
-        if field is None:
-            continue
-        first, steps = _string.formatter_field_name_split(field)
-        if first == "":
-            first, number = number, number + 1
-        try:
-            value = args[first] if isinstance(first, int) else named[first]
-        except (LookupError, TypeError):
-            continue
-        for is_attribute, name in steps:
-            value = attribute(shadow, value, name) if is_attribute else item(shadow, value, name)
-            if value is PENDING or value is UNKNOWN:
-                shadow.watcher.refuse(f"str.format takes {name!r} from what the code computes")
-        shadow.watcher.reads.deep(value)
-        settle(value)
 
 
 def _whole(shadow: Any, owner: Any) -> None:

@@ -29,7 +29,6 @@ from .code import LIBRARY, USER, kind_of_code
 from .foreign import show
 from .items import HANDLERS as _OF_ITEMS
 from .items import Handlers, answer, truth
-from .kinds import is_instance
 from .numeric import (
     asking,
     by_its_say,
@@ -434,30 +433,6 @@ def _comprehension(shadow: Any, ins: Any) -> None:
 @_handles("MAP_ADD")
 def _map_add(shadow: Any, ins: Any) -> None:
     shadow.pop(2)
-
-
-@_handles("MATCH_MAPPING MATCH_SEQUENCE GET_LEN")
-def _match_kind(shadow: Any, ins: Any) -> None:
-    iterate(shadow, shadow.stack[-1] if shadow.stack else UNKNOWN)
-    shadow.push(UNKNOWN)
-
-
-@_handles("MATCH_KEYS")
-def _match_keys(shadow: Any, ins: Any) -> None:
-    subject = shadow.stack[-2] if len(shadow.stack) > 1 else UNKNOWN
-    iterate(shadow, subject)
-    shadow.push(UNKNOWN)
-
-
-@_handles("MATCH_CLASS")
-def _match_class(shadow: Any, ins: Any) -> None:
-    subject, cls, names = shadow.pop(3)
-    settle(subject)
-    is_instance(shadow.watcher, subject, cls)
-    attribute(shadow, cls, "__match_args__")
-    for name in (*(names if isinstance(names, tuple) else ()), *getattr(cls, "__match_args__", ())):
-        attribute(shadow, subject, name)
-    shadow.push(UNKNOWN)
 
 
 @_handles("LIST_EXTEND SET_UPDATE DICT_UPDATE DICT_MERGE")

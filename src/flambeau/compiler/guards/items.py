@@ -10,9 +10,10 @@ from typing import Any
 from ...core.dispatch.host_numbers import HostValue, settle, settle_key
 from ...core.tensor.tensor import Tensor
 from . import keyed
-from .access import item, iterate, look_for_entry, push, store_item
+from .access import attribute, item, iterate, look_for_entry, push, store_item
 from .foreign import look_into
 from .keyed import NOTHING, Answer
+from .kinds import is_instance
 from .numeric import Direct
 from .places import in_class, is_python_class
 from .symbols import FRESH, UNKNOWN
@@ -191,3 +192,27 @@ def _answer_change(shadow: Any, callee: Any, args: list[Any], place: int) -> boo
 
 
 __all__ = ["HANDLERS", "Handlers", "answer", "truth"]
+
+
+@_handles("MATCH_MAPPING MATCH_SEQUENCE GET_LEN")
+def _match_kind(shadow: Any, ins: Any) -> None:
+    iterate(shadow, shadow.stack[-1] if shadow.stack else UNKNOWN)
+    shadow.push(UNKNOWN)
+
+
+@_handles("MATCH_KEYS")
+def _match_keys(shadow: Any, ins: Any) -> None:
+    subject = shadow.stack[-2] if len(shadow.stack) > 1 else UNKNOWN
+    iterate(shadow, subject)
+    shadow.push(UNKNOWN)
+
+
+@_handles("MATCH_CLASS")
+def _match_class(shadow: Any, ins: Any) -> None:
+    subject, cls, names = shadow.pop(3)
+    settle(subject)
+    is_instance(shadow.watcher, subject, cls)
+    attribute(shadow, cls, "__match_args__")
+    for name in (*(names if isinstance(names, tuple) else ()), *getattr(cls, "__match_args__", ())):
+        attribute(shadow, subject, name)
+    shadow.push(UNKNOWN)

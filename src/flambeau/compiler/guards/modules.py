@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Iterator
-from types import MethodType
+from types import FunctionType, MethodType
 from typing import Any
 
 from ...core.context.grad_mode import state as grad_state
+from ...core.tensor.tensor import Tensor
 from ...nn.modules import _hooks
 from ...nn.modules.container import ModuleDict, ModuleList, Sequential
 from ...nn.modules.module import _STATE_NAMES, Module
 from ...optim import optimizer as _optimizer
-from .places import Attribute, Item, Place
+from .places import Attribute, Item, Place, in_class
 from .values import same
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type)
@@ -114,11 +115,31 @@ def layers_run(function: Any, given: Any) -> None:
 def _held_by(value: Any, depth: int = 0) -> Iterator[Any]:
     """A value, and what a function of ours that was made around it has kept (`vmap(layer.forward)`)."""
     yield value
-    closure = getattr(value, "__closure__", None)
+    closure = value.__closure__ if isinstance(value, FunctionType) else None
     if closure and depth < 8 and value.__globals__.get("__name__", "").partition(".")[0] in _OWN:
         for cell in closure:
             with contextlib.suppress(ValueError):  # an empty one
                 yield from _held_by(cell.cell_contents, depth + 1)
+
+
+def unwrapped(candidate: Any) -> list[Any]:
+    """A callable, and what it stands for."""
+    found, seen = [candidate], 0
+    while found and seen < 20:
+        seen += 1
+        last = found[-1]
+        if isinstance(last, functools.partial):
+            found.append(last.func)
+        elif isinstance(last, (FunctionType, MethodType)) or last is None or isinstance(last, (type, Tensor)):
+            break
+        elif isinstance(last, (list, tuple)) and len(last) < 50:
+            return [*found, *(part for part in last if callable(part))]
+        else:
+            call = in_class(type(last), "__call__")
+            if isinstance(call, FunctionType) and not isinstance(last, Module):
+                found.append(MethodType(call, last))
+            break
+    return found
 
 
 def _layer_runs(function: Any, module: Any) -> None:

@@ -20,6 +20,8 @@ from sys import getrefcount
 from types import CodeType, FrameType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+import numpy as np
+
 from ...core.array import room
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.tracing import NEEDS_VALUES, Untraceable
@@ -32,9 +34,9 @@ from ...optim.optimizer import Optimizer
 from . import access, frames
 from .code import LIBRARY, STANDARD, compares_with_traces, kind_of_code
 from .instructions import HANDLERS
-from .modules import layers_run
+from .modules import layers_run, unwrapped
 from .numeric import Direct
-from .places import Attribute, Place, in_class
+from .places import Attribute, Place
 from .symbols import ATTRIBUTE, FRESH, UNKNOWN, Symbol
 from .unwinding import Unwinding, waits_in_a_block
 from .values import PLAIN
@@ -219,13 +221,14 @@ class Watcher:
         self.decimals = False  # whether it computes with decimals, which look into a context of the thread
         self.weak = False  # whether it looks whether an object is still alive
         self.arguments: dict[int, Any] = {}  # containers that stand for the caller's, and the way to these, by id
+        self.arrays: dict[int, Any] = {}  # NumPy's arrays among the caller's objects, and the way to these, by id
         self.attribute_tables: dict[int, Any] = {}  # `__dict__`s of objects that were there before
 
     def begin(self, function: Any, leaves: list[Any], call: Any) -> None:
         """Take down what the trace begins with: the function, and the caller's objects."""
         for leaf in leaves:
-            if not isinstance(leaf, Tensor):
-                self.reads.see(leaf)
+            for found in vars(leaf).values() if isinstance(leaf, Tensor) else (leaf,):
+                self.reads.see(found)
         stack: list[tuple[Any, tuple[Any, ...]]] = [(call[0], (0,)), (call[1], (1,))]
         while stack:
             value, path = stack.pop()
@@ -234,6 +237,8 @@ class Watcher:
                 self.arguments[id(value)] = value, path
                 self.writes.given[id(value)] = value
                 self.made(value)
+            elif len(path) > 1 and isinstance(value, np.ndarray):  # told by what it holds, and kept as itself
+                self.arrays[id(value)] = value, path
             if isinstance(value, (list, tuple, deque)):
                 stack += [(part, (*path, i)) for i, part in enumerate(value)]
             elif isinstance(value, dict):
@@ -241,7 +246,7 @@ class Watcher:
             elif is_record and hasattr(value, "__dict__"):
                 stack += [(part, (*path, ATTRIBUTE, name)) for name, part in vars(value).items()]
         given = call[0]
-        for found in _unwrapped(function):
+        for found in unwrapped(function):
             layers_run(found, given)
             if isinstance(found, functools.partial):
                 given = (*found.args, *given)
@@ -582,26 +587,6 @@ _TOLD_OTHERWISE = (
     ModuleType,
     Symbol,
 )  # whether these are new is known
-
-
-def _unwrapped(candidate: Any) -> list[Any]:
-    """A callable, and what it stands for."""
-    found, seen = [candidate], 0
-    while found and seen < 20:
-        seen += 1
-        last = found[-1]
-        if isinstance(last, functools.partial):
-            found.append(last.func)
-        elif isinstance(last, (FunctionType, MethodType)) or last is None or isinstance(last, (type, Tensor)):
-            break
-        elif isinstance(last, (list, tuple)) and len(last) < 50:
-            return [*found, *(part for part in last if callable(part))]
-        else:
-            call = in_class(type(last), "__call__")
-            if isinstance(call, FunctionType) and not isinstance(last, Module):
-                found.append(MethodType(call, last))
-            break
-    return found
 
 
 __all__ = ["Refused", "Repeat", "Shadow", "Watcher"]

@@ -1,14 +1,15 @@
-"""Methods of the `__dict__`s of objects, and what dicts give under keys that are not there."""
+"""Methods of the `__dict__`s of objects, what dicts give under keys that are not there, and the fields that `str.format` takes."""
 
 from __future__ import annotations
 
+import _string  # type: ignore[import-not-found]
 from typing import Any
 
-from ...core.dispatch.host_numbers import plain
-from .access import item, push, store_attribute
+from ...core.dispatch.host_numbers import plain, settle
+from .access import attribute, item, push, store_attribute
 from .keyed import apart
 from .places import MISSING, Item
-from .symbols import UNKNOWN
+from .symbols import PENDING, UNKNOWN
 
 
 def absent(shadow: Any, owner: Any, args: list[Any]) -> Any:
@@ -35,3 +36,26 @@ def change_attributes(shadow: Any, owner: Any, table: Any, name: str, args: list
     for key in (*given, *kwargs) if name == "update" else args[:1]:
         store_attribute(shadow, owner, plain(key), deleted=name == "pop")
     push(shadow, found)
+
+
+def fields(shadow: Any, text: str, args: list[Any], named: Any) -> None:
+    """`str.format` takes attributes and items: "{0.lr} {cfg[k]}"."""
+    number = 0
+    for _, field, spec, _ in _string.formatter_parser(text):
+        if spec:
+            fields(shadow, spec, args, named)
+        if field is None:
+            continue
+        first, steps = _string.formatter_field_name_split(field)
+        if first == "":
+            first, number = number, number + 1
+        try:
+            value = args[first] if isinstance(first, int) else named[first]
+        except (LookupError, TypeError):
+            continue
+        for is_attribute, name in steps:
+            value = attribute(shadow, value, name) if is_attribute else item(shadow, value, name)
+            if value is PENDING or value is UNKNOWN:
+                shadow.watcher.refuse(f"str.format takes {name!r} from what the code computes")
+        shadow.watcher.reads.deep(value)
+        settle(value)

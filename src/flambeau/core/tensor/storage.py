@@ -28,6 +28,15 @@ ALIGNMENT = 64  # JAX takes memory that begins at a multiple of this without a c
 _sharing = threading.RLock()
 
 
+class _Shared:
+    """`version` counts how often a storage that was there has gone over to memory that NumPy shares."""
+
+    version = 0
+
+
+shared = _Shared()
+
+
 class Storage:
     """A cell with one immutable array. All tensors that share memory share the cell.
 
@@ -108,6 +117,7 @@ class Storage:
             if held is (self.host if self.__class__.on_host else self.value):  # `type(self)` would be a call
                 self.host = view
                 self.__class__ = SharedStorage  # type: ignore[assignment]
+                shared.version += 1
                 _values.__set__(self, None)
                 return array
 
@@ -125,6 +135,7 @@ class Storage:
         array = memory.view(value.dtype).reshape(value.shape)
         array[...] = value
         self.share_with(array)
+        shared.version += 1
         _between_processes[self] = array  # a holder, so that it stays there
 
 
