@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from ..array import dtypes
 from ..context.grad_mode import set_grad_enabled
 from ..context.grad_mode import state as grad_state
+from ..dispatch.messages import message
 from ..tape import taking
 from ..tape.nodes import OWN, AccumulateGrad, Node, Refusing, Saved, Taped, freed, is_differentiable
 from ..tensor.sparse import is_sparse, stored, to_array
@@ -46,9 +47,13 @@ class Snapshots(Saved):
         return made
 
 
+def _is_leaf(edge: Any) -> bool:
+    return edge is not None and type(edge[0]) is AccumulateGrad
+
+
 def _arrived(gradient: Tensor, edge: Any) -> Any:
     """A gradient as the next node takes it: a sparse one as it is only if that is a leaf."""
-    if is_sparse(gradient) and (edge is None or type(edge[0]) is not AccumulateGrad):
+    if is_sparse(gradient) and not _is_leaf(edge):
         return to_array(gradient).dense()
     return to_array(gradient)
 
@@ -114,6 +119,7 @@ class FunctionNode(Node):
 
     __slots__ = ("ctx", "function", "metas", "inputs")
     module = "flambeau.autograd.function"
+    runs_without = True
 
     def __init__(self, function: type[Function], ctx: Any, edges: Any, metas: Any, inputs: Any):
         super().__init__(function.__name__ + "Backward", edges, len(metas))
@@ -164,6 +170,9 @@ class FunctionNode(Node):
     def _fitting(self, i: int, gradient: Any) -> Tensor:
         """A gradient in its input's shape (summed over what broadcasting repeated) and dtype."""
         shape, dtype, places = self.inputs[i]
+        kind = gradient._np_dtype.kind
+        if kind not in "fV" and (kind == "c") != (dtype.kind == "c"):
+            raise RuntimeError(message("complex_gradient_of_real"))
         if gradient.shape != shape:
             lead = gradient.ndim - len(shape)
             if lead < 0 or any(n not in (1, m) for n, m in zip(shape, gradient.shape[lead:], strict=True)):
@@ -184,7 +193,9 @@ class FunctionNode(Node):
         return [None if r is None else _arrived(r, e) for r, e in zip(results, self.edges, strict=True)]
 
     def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
-        return [taped_of(r) for r in self._call([tensor_of(c) for c in cotangents])]
+        results = self._call([tensor_of(c) for c in cotangents])
+        inside = [r is not None and is_sparse(r) and not _is_leaf(e) for r, e in zip(results, self.edges, strict=True)]
+        return [taped_of(r.to_dense() if dense else r) for r, dense in zip(results, inside, strict=True)]
 
     def release(self) -> None:
         self.ctx._saved = None

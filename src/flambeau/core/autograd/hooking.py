@@ -34,7 +34,7 @@ def run_pre_hooks(node: Node, slots: list[Taped | None], runs: bool) -> list[Tap
                 if runs:
                     given = tuple(map(tensor_of, slots))
                     slots = _replacing(hook, hook(given), given)
-            elif slots[number] is not None:
+            elif slots[number] is not None or not node.inner:
                 slots[number] = _hooked(hook, slots[number])
     return slots
 
@@ -58,9 +58,11 @@ def run_done_hook(hook: Any, leaf: Tensor) -> None:
     raise RuntimeError("Tensor post accumulate grad hooks should return None.")
 
 
-def _hooked(hook: Any, slot: Any) -> Taped | None:
+def _hooked(hook: Any, slot: Taped | None) -> Taped | None:
     value = tensor_of(slot)
-    assert value is not None
+    if value is None:
+        out = hook(None)
+        return None if out is None else _placed(hook, out, None)
     shape, dtype = value.shape, value._np_dtype
     out = hook(value)
     if out is None:
@@ -77,8 +79,14 @@ def _fitting(hook: Any, out: Any, value: Tensor, shape: Any, dtype: Any) -> Tape
             f"hook '{_name(hook)}' has changed the size of value: it was {list(shape)}, the hook returned {list(out.shape)}"
         )
     if out._np_dtype != dtype:
-        raise RuntimeError(f"hook '{_name(hook)}' has changed the type of value (was {value.type()} got {out.type()})")
+        raise RuntimeError(f"hook '{_name(hook)}' has changed the type of value (was {_kind(value)} got {_kind(out)})")
     return taped_of(out)
+
+
+def _kind(tensor: Tensor) -> str:
+    name = tensor.type()
+    # kinds that are younger than these names have others in PyTorch's C++
+    return f"CPU{name[6:-6]}Type" if name.startswith(("torch.BFloat16", "torch.Bool", "torch.Complex")) else name
 
 
 def _name(hook: Any) -> str:
