@@ -89,6 +89,17 @@ class FunctionCtx:
         self._saved_forward = tensors
 
     @property
+    def to_save(self) -> Sequence[Any] | None:
+        """What `save_for_backward` was given."""
+        return self._saved
+
+    @property
+    def saved_variables(self) -> tuple[Any, ...]:
+        """The old name of `saved_tensors`."""
+        warnings.warn("'saved_variables' is deprecated; use 'saved_tensors'", DeprecationWarning, stacklevel=2)
+        return self.saved_tensors
+
+    @property
     def saved_tensors(self) -> tuple[Any, ...]:
         """The tensors kept by `save_for_backward`."""
         if self._saved is None:
@@ -444,7 +455,7 @@ def _check_marks(ctx: Any, outputs: list[Any], given: dict[int, Tensor]) -> None
                 "Some elements marked as dirty during the forward method were not returned as output. The inputs that are "
                 "modified inplace must all be outputs of the Function."
             )
-        elif grad_state.grad and tensor.is_leaf and tensor.requires_grad and tensor._base is None:
+        elif grad_state.grad and tensor.is_leaf and tensor.requires_grad:
             raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
         else:
             tensor._check_inplace()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..tape.nodes import Node, Taped
+from ..tape.nodes import Node, Taped, is_differentiable
 from ..tensor.sparse import from_array, to_array
 from ..tensor.tensor import Tensor
 
@@ -42,10 +42,32 @@ def run_pre_hooks(node: Node, slots: list[Taped | None], runs: bool) -> list[Tap
 def run_post_hooks(node: Node, results: list[Taped | None], slots: list[Taped | None]) -> list[Taped | None]:
     """Run the hooks that see what a node makes of its gradients."""
     assert node.post_hooks is not None
+    numbers = inputs_of(node) if results else []
+    shown: list[Taped | None] = [None if i is None else results[i] for i in numbers]
     for hook in list(node.post_hooks.values()):
-        made = tuple(map(tensor_of, results))
-        results = _replacing(hook, hook(made, tuple(map(tensor_of, slots))), made)
-    return results
+        made = tuple(map(tensor_of, shown))
+        shown = _replacing(hook, hook(made, tuple(map(tensor_of, slots))), made)
+    found = {i: value for i, value in zip(numbers, shown, strict=True) if i is not None}
+    return [found.get(i) for i in range(len(results))]
+
+
+# Nodes of operators that take numbers, and masks of integers, as tensors; and of those with operands that may be left out
+_OF_TWO = frozenset(f"{name}Backward0" for name in "Add Sub Mul Div Where".split())
+_ARITY = {f"{name}Backward0": 3 for name in "Convolution NativeLayerNorm NativeGroupNorm NativeBatchNorm".split()}
+
+
+def inputs_of(node: Any) -> list[int | None]:
+    """The node's inputs as PyTorch counts them: a number for each that has an edge, None for others that could have one."""
+    if getattr(node, "saved", None) is None:
+        return list(range(len(node.edges)))
+    number = {place: i for i, place in enumerate(node.wanted)}
+    shapes = getattr(node.saved, "shapes", node.saved)  # which need not be computed again for it
+    if node.label in _OF_TWO and node.program.arguments is not None:
+        operands = zip(node.program.arguments[0], range(len(shapes)))  # noqa: B905
+        places = [i for name, i in operands if name not in ("condition", "alpha", "scale")]
+    else:
+        places = [i for i, x in enumerate(shapes) if i in number or (hasattr(x, "ndim") and is_differentiable(x.dtype))]
+    return [number.get(i) for i in places] + [None] * (_ARITY.get(node.label, 0) - len(places))
 
 
 def run_done_hook(hook: Any, leaf: Tensor) -> None:
