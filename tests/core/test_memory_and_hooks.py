@@ -81,6 +81,12 @@ def hooks_of_nodes_see_a_gradient_for_each_input(t: Any) -> Any:
     return seen, t.autograd.grad(z.sum(), x)
 
 
+def nodes_that_are_called(t: Any) -> Any:
+    x = t.ones(3, requires_grad=True)
+    copied = t.zeros(3).copy_(x)
+    return (x * 2).grad_fn(t.ones(3)), x.exp().grad_fn(t.ones(3)), copied.grad_fn.name(), type(copied.grad_fn).__name__
+
+
 def what_a_context_keeps(t: Any) -> Any:
     context = t.autograd.function.FunctionCtx()
     context.save_for_backward(t.ones(2))
@@ -165,7 +171,7 @@ OVERLAPPING = {
 }
 PROGRAMS: dict[str, Any] = {
     **{f.__name__: f for f in (hooks_of_an_accumulator, an_accumulator_that_is_frozen, inputs_that_keep_their_gradient, hooks_that_write)},
-    **{f.__name__: f for f in (hooks_of_nodes_see_a_gradient_for_each_input, what_a_context_keeps)},
+    **{f.__name__: f for f in (hooks_of_nodes_see_a_gradient_for_each_input, what_a_context_keeps, nodes_that_are_called)},
     "a prehook gives no tuple": hooks_of_nodes([lambda g: g[0] * 5]),
     "a prehook gives a tuple": hooks_of_nodes([lambda g: (g[0] * 5,)]),
     "a prehook gives nothing": hooks_of_nodes([lambda g: (None,)]),

@@ -36,7 +36,7 @@ def _node_metadata(self: Any) -> dict[Any, Any]:
 
 def _node_call(self: Node, *gradients: Tensor) -> Any:
     results = self.backward_taped([taped_of(g) for g in gradients])
-    made = tuple(map(tensor_of, results))
+    made = tuple(None if i is None else tensor_of(results[i]) for i in inputs_of(self))
     return made[0] if len(made) == 1 else made
 
 

@@ -205,7 +205,7 @@ class Node:
 
     def name(self) -> str:
         """What the node is called: `AddBackward0`."""
-        return self.label
+        return f"torch::autograd::{self.label}" if self.label == "CopyBackwards" else self.label
 
     def backward(self, cotangents: list[Any]) -> Sequence[Any]:
         """Arrays (or None) for the outputs -> arrays (or None) for the inputs."""
