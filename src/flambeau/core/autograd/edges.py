@@ -86,8 +86,7 @@ def refuse_unlike(i: int, gradient: Tensor, shape: Any, dtype: np.dtype) -> None
             f"Mismatch in shape: grad_output[{i}] has a shape of {gradient.shape} and output[{i}] has a shape of {Size(shape)}."
         )
     if (gradient._np_dtype.kind == "c") != (dtype.kind == "c"):
-        found = {"output": f"output[{i}]", "expected": dtypes.from_numpy(dtype)}
-        raise RuntimeError(message("complex_gradient_dtype", i=i, given=gradient.dtype, **found))
+        raise RuntimeError(message("complex_gradient_dtype", i=i, given=gradient.dtype, own=dtypes.from_numpy(dtype)))
 
 
 __all__ = ["GradientEdge", "edge_of", "get_gradient_edge", "leaf_of", "refuse_unlike", "shape_of"]
