@@ -209,3 +209,22 @@ def test_an_argument_that_is_the_output_is_off_the_tape_under_no_grad(leaf):
         return y is x, y.requires_grad, y.is_leaf, y.grad_fn is None, y._is_view(), y.data_ptr() == x.data_ptr()
 
     assert run(fb) == run(torch)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        lambda t, x: (),
+        lambda t, x: (x.sum(),),
+        lambda t, x: (t.tensor(1),),
+        lambda t, x: ("a",),
+        lambda t, x: (x.view(1, 3),),
+    ],
+)
+def test_what_is_said_of_a_write_to_a_view_goes_by_the_outputs_with_a_gradient(others):
+    def run(lib):
+        own = _function(lib, lambda ctx, x: (x.view(-1), *others(lib, x)), lambda ctx, *g: g[0])
+        x = _leaf(lib) * 1
+        own.apply(x)[0].add_(1)
+
+    assert isinstance(agree(run, words=None), RuntimeError)

@@ -499,7 +499,10 @@ def _on_tape(ctx: Any, node: FunctionNode, outputs: list[Any], given: dict[int, 
     constant, dirty = {id(t) for t in ctx._constant}, {id(t) for t in ctx._dirty}
     name = node.function.__name__
     sources = {a._storage: a for a in given.values()}
-    refusal = _OWN_VIEWS if sum(isinstance(o, Tensor) and o._storage in sources for o in outputs) > 1 else _OWN_VIEW
+    several = (
+        sum(isinstance(o, Tensor) and id(o) not in constant and is_differentiable(o._np_dtype) for o in outputs) > 1
+    )
+    refusal = _OWN_VIEWS if several else _OWN_VIEW
     made: list[Any] = []
     known: dict[int, Tensor] = {}
     for i, o in enumerate(outputs):
