@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import jax.numpy as jnp
 
 from ..array import dtypes
+from ..context import overrides
 from ..context.grad_mode import set_grad_enabled
 from ..context.grad_mode import state as grad_state
 from ..dispatch.messages import message
@@ -485,6 +486,16 @@ _OWN_VIEWS = (
 )
 
 
+def _alike(made: Tensor, tensor: Tensor, attributes: bool = True) -> Tensor:
+    """The same as a tensor of the other one's class, unless that is for parameters, with its attributes."""
+    kind: Any = type(tensor)
+    if kind.__torch_function__ is not overrides.disabled:
+        made.__class__ = kind
+    if attributes:
+        vars(made).update(vars(tensor))
+    return made
+
+
 def _alias(seen: Tensor, source: Tensor, refusal: str | None = None) -> Tensor:
     """Another tensor on the memory of `seen`, a view of `source`."""
     made = seen._off_tape()
@@ -519,7 +530,13 @@ def _on_tape(ctx: Any, node: FunctionNode, outputs: list[Any], given: dict[int, 
             tensor = o
             o._set_edge((node, i))
         else:
-            tensor = o._off_tape() if source is None else _alias(o, source, refusal.format(i, name))
+            if source is not None:
+                tensor = _alike(_alias(o, source, refusal.format(i, name)), o, attributes=id(o) not in given)
+            elif o._edge is None and grad_state.trace is None and not grad_state.transforms:
+                tensor = o  # what forward has made and may have kept
+                o._base = o._refusal = None
+            else:
+                tensor = _alike(o._off_tape(), o)
             tensor._edge = (node, i)
         known[id(o)] = tensor
         made.append(tensor)
