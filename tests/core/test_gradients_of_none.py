@@ -127,6 +127,23 @@ def inputs_of_backward_call_what_waits_for_them(t: Any) -> Any:
 
 
 @PROGRAMS
+def hooks_of_several_outputs(t: Any) -> Any:
+    found = []
+    for order in ([2, 0, 1], [0, 2], [1, 0, 1, 2, 0]):
+        x, seen = _leaf(t), []
+        outputs = [*t.linalg.svd(t.eye(2) * x)]
+        for place, number in enumerate(order):
+            outputs[number].register_hook(lambda g, place=place, seen=seen: seen.append((place, g is None)))
+        outputs[0].grad_fn.register_prehook(lambda gs, seen=seen: seen.append([g is None for g in gs]))
+        outputs[1].sum().backward()
+        found.append(seen)
+    hidden, cell = t.nn.LSTMCell(2, 2)(x[None])
+    hidden.register_hook(lambda g: found.append("no turn"))
+    cell.sum().backward()
+    return found
+
+
+@PROGRAMS
 def an_optimizer_in_backward_with_inputs(t: Any) -> Any:
     p = t.ones(3, requires_grad=True)
 

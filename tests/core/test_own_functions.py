@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+
 import pytest
 import torch
 
@@ -252,6 +254,17 @@ def test_what_forward_returns_keeps_its_class_and_attributes(result):
         return found
 
     agree(run)
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_named_tuple_comes_back_as_a_tuple(recorded):
+    def run(lib):
+        pair = collections.namedtuple("Pair", "a b")
+        own = _function(lib, lambda ctx, x: pair(x * 2, x * 3), lambda ctx, a, b: a)
+        with lib.set_grad_enabled(recorded):
+            return type(own.apply(_leaf(lib))).__name__
+
+    assert agree(run) == "tuple"
 
 
 def test_what_forward_returns_can_be_written_to():

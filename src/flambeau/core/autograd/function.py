@@ -371,7 +371,7 @@ class Function:
         _check_marks(ctx, outputs, given)
         if not record:
             made = [_off_tape(o) if id(o) in given and not any(o is d for d in ctx._dirty) else o for o in outputs]
-            return made[0] if single else tuple(made) if type(output) is tuple else output
+            return made[0] if single else tuple(made)
         _check_saved(ctx._saved)
         metas = [(tuple(o.shape), o._np_dtype) if isinstance(o, Tensor) else ((), None) for o in outputs]
         inputs = [(tuple(a.shape), a._np_dtype, _places(a)) if isinstance(a, Tensor) else None for a in args]

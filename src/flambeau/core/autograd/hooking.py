@@ -10,6 +10,9 @@ from ..tensor.tensor import Tensor
 
 # keys of `pre_hooks` beside output numbers: on all outputs; keeping gradients, which comes last
 ALL, RETAINED = -1, -2
+_JOINED = (
+    "cell",
+)  # operators whose results come from several nodes in PyTorch: some have a gradient there, others no turn
 
 
 def tensor_of(taped: Taped | None) -> Tensor | None:
@@ -26,7 +29,10 @@ def run_pre_hooks(node: Node, slots: list[Taped | None], runs: bool) -> list[Tap
     """Run the hooks on single outputs (of tensors), then those on all of them (of a node that `runs`), then the keepers."""
     assert node.pre_hooks is not None
     slots = list(slots)
-    for number, hooks in sorted(node.pre_hooks.items(), key=lambda item: (item[0] < 0, -item[0])):
+    told = not node.inner and getattr(getattr(node, "program", None), "name", None) not in _JOINED
+    for number, hooks in sorted(
+        node.pre_hooks.items(), key=lambda item: -min(item[0], 0)
+    ):  # outputs as they were hooked
         for hook in list(hooks.values()):
             if number == RETAINED:
                 hook(list(map(tensor_of, slots)))
@@ -34,7 +40,7 @@ def run_pre_hooks(node: Node, slots: list[Taped | None], runs: bool) -> list[Tap
                 if runs:
                     given = tuple(map(tensor_of, slots))
                     slots = _replacing(hook, hook(given), given)
-            elif slots[number] is not None or not node.inner:
+            elif slots[number] is not None or told:
                 slots[number] = _hooked(hook, slots[number])
     return slots
 
