@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import struct
 import tempfile
 from collections.abc import Callable
 from typing import Any
@@ -68,6 +69,7 @@ _get_layout = names.get_layout
 DEFAULT_PROTOCOL = 2
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 PROTOCOL_VERSION = 1001
+SHORT_SIZE, INT_SIZE, LONG_SIZE = map(struct.calcsize, ("=h", "=i", "=l"))
 STORAGE_KEY_SEPARATOR = ","
 FILE_LIKE = FileLike = Any  # a path, or a file
 MAP_LOCATION = Callable[[Any, str], Any] | devices.device | str | dict[str, str] | None

@@ -107,3 +107,11 @@ def test_files_that_do_not_say_their_byte_order() -> None:
             found.append(lib.load(stream).item())
         names.set_default_load_endianness(None)
     assert found[:4] == found[4:] == [1, 1, 1, 256]
+
+
+def test_sizes_and_threads() -> None:
+    assert [getattr(fb.serialization, f"{n}_SIZE") for n in ("SHORT", "INT", "LONG")] == [2, 4, 4]
+    assert fb.autograd.is_multithreading_enabled()
+    with fb.autograd.set_multithreading_enabled(False):
+        assert not fb.autograd.is_multithreading_enabled()
+    assert fb.autograd.is_multithreading_enabled()

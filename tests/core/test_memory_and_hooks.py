@@ -66,6 +66,33 @@ def hooks_that_write(t: Any) -> Any:
     return found
 
 
+def hooks_of_nodes_see_a_gradient_for_each_input(t: Any) -> Any:
+    """Also for what has none: numbers, and tensors that ask for none."""
+    x, seen = t.ones(2, 3, requires_grad=True), []
+    functional = t.nn.functional
+    for y in (x * 2, 2 / x, x.exp(), functional.layer_norm(x, (3,)), x + t.ones(3), t.lerp(x, x.detach(), 0.5), x.view(6),
+              functional.batch_norm(x, None, None, training=True), t.where(x > 0, x, x.detach())):  # fmt: skip
+        y.grad_fn.register_hook(
+            lambda gradients, outs: seen.append([g if g is None else g.shape for g in (*gradients, *outs)])
+        )
+        y.sum().backward()
+    z = x * 1
+    z.grad_fn.register_hook(lambda gradients, _: (gradients[0] * 5, None))
+    return seen, t.autograd.grad(z.sum(), x)
+
+
+def nodes_that_are_called(t: Any) -> Any:
+    x = t.ones(3, requires_grad=True)
+    copied = t.zeros(3).copy_(x)
+    return (x * 2).grad_fn(t.ones(3)), x.exp().grad_fn(t.ones(3)), copied.grad_fn.name(), type(copied.grad_fn).__name__
+
+
+def what_a_context_keeps(t: Any) -> Any:
+    context = t.autograd.function.FunctionCtx()
+    context.save_for_backward(t.ones(2))
+    return context.to_save
+
+
 def inputs_that_keep_their_gradient(t: Any) -> Any:
     x = t.ones(2, requires_grad=True)
     y = x * 2
@@ -144,6 +171,7 @@ OVERLAPPING = {
 }
 PROGRAMS: dict[str, Any] = {
     **{f.__name__: f for f in (hooks_of_an_accumulator, an_accumulator_that_is_frozen, inputs_that_keep_their_gradient, hooks_that_write)},
+    **{f.__name__: f for f in (hooks_of_nodes_see_a_gradient_for_each_input, what_a_context_keeps, nodes_that_are_called)},
     "a prehook gives no tuple": hooks_of_nodes([lambda g: g[0] * 5]),
     "a prehook gives a tuple": hooks_of_nodes([lambda g: (g[0] * 5,)]),
     "a prehook gives nothing": hooks_of_nodes([lambda g: (None,)]),

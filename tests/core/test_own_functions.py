@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+
 import pytest
 import torch
 
@@ -209,3 +211,70 @@ def test_an_argument_that_is_the_output_is_off_the_tape_under_no_grad(leaf):
         return y is x, y.requires_grad, y.is_leaf, y.grad_fn is None, y._is_view(), y.data_ptr() == x.data_ptr()
 
     assert run(fb) == run(torch)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        lambda t, x: (),
+        lambda t, x: (x.sum(),),
+        lambda t, x: (t.tensor(1),),
+        lambda t, x: ("a",),
+        lambda t, x: (x.view(1, 3),),
+    ],
+)
+def test_what_is_said_of_a_write_to_a_view_goes_by_the_outputs_with_a_gradient(others):
+    def run(lib):
+        own = _function(lib, lambda ctx, x: (x.view(-1), *others(lib, x)), lambda ctx, *g: g[0])
+        x = _leaf(lib) * 1
+        own.apply(x)[0].add_(1)
+
+    assert isinstance(agree(run, words=None), RuntimeError)
+
+
+@pytest.mark.parametrize("result", ["new", "as it is", "view", "marked"])
+def test_what_forward_returns_keeps_its_class_and_attributes(result):
+    def run(lib):
+        class Sub(lib.Tensor):
+            pass
+
+        def forward(ctx, x):
+            y = x if result == "as it is" else x.view(1, 3) if result == "view" else x * 2
+            if result == "marked":
+                y.note = "kept"
+            ctx.y = y
+            return y
+
+        found = []
+        for x in (lib.ones(3).as_subclass(Sub).requires_grad_(), lib.ones(3, requires_grad=True)):
+            made = _function(lib, forward, lambda ctx, g: g.reshape(3) * 2).apply(x)
+            made.sum().backward()
+            same = made.grad_fn.y is made if result in ("new", "marked") else None
+            found.append((type(made).__name__, getattr(made, "note", None), same, x.grad.tolist()))
+        return found
+
+    agree(run)
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_named_tuple_comes_back_as_a_tuple(recorded):
+    def run(lib):
+        pair = collections.namedtuple("Pair", "a b")
+        own = _function(lib, lambda ctx, x: pair(x * 2, x * 3), lambda ctx, a, b: a)
+        with lib.set_grad_enabled(recorded):
+            return type(own.apply(_leaf(lib))).__name__
+
+    assert agree(run) == "tuple"
+
+
+def test_what_forward_returns_can_be_written_to():
+    def run(lib):
+        x = _leaf(lib)
+        own = _function(lib, lambda ctx, x: x * 2, lambda ctx, g: g * 2)
+        y = own.apply(x)
+        y.mul_(3)
+        y[0] = 1
+        y.sum().backward()
+        return y, x.grad
+
+    agree(run)

@@ -87,9 +87,9 @@ def _log_api_usage_once(event: str) -> None:
 
 def _is_multithreading_enabled() -> bool:
     """Whether a backward pass may use other threads."""
-    from ..autograd.grad_mode import set_multithreading_enabled
+    from ..autograd.grad_mode import is_multithreading_enabled
 
-    return set_multithreading_enabled.now
+    return is_multithreading_enabled()
 
 
 __all__ = [

@@ -34,6 +34,11 @@ class set_multithreading_enabled(_Setting):
     setter = "set_multithreading_enabled"
 
 
+def is_multithreading_enabled() -> bool:
+    """Whether a backward pass may use other threads."""
+    return set_multithreading_enabled.now
+
+
 class enforce_grad_layout_policy(_Setting):
     """Whether `.grad` has its parameter's strides. It is remembered; gradients are row-major, as all results are."""
 

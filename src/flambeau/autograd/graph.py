@@ -165,21 +165,22 @@ def register_multi_grad_hook(
     passes: Any = weakref.WeakKeyDictionary()  # run of the engine -> what has come in it
     lock = threading.Lock()
 
-    def arrived(number: int, gradient: Tensor) -> None:
+    def arrived(number: int, gradient: Tensor | None) -> None:
         run = state.run
         with lock:
             if mode == "any":
                 first = run not in passes
                 passes[run] = True
-                told = gradient if first else None
+                told, tells = gradient, first
             else:
                 if run not in passes:
                     passes[run] = [None] * len(edges), sum(run.reaches(e[0]) for e in edges if e is not None)
                 found, left = passes[run]
-                found[number] = gradient if found[number] is None else found[number] + gradient
+                if gradient is not None:
+                    found[number] = gradient if found[number] is None else found[number] + gradient
                 passes[run] = found, left - 1
-                told = found if left == 1 else None
-        if told is not None:
+                told, tells = found, left == 1
+        if tells:
             fn(told)
 
     return _MultiHandle([t.register_hook(functools.partial(arrived, i)) for i, t in enumerate(tensors)])
@@ -191,6 +192,8 @@ def increment_version(tensor: Any) -> None:
     if not isinstance(tensors, Iterable):
         raise RuntimeError("increment_version expect a Iterable[Tensor] as input")
     for one in tensors:
+        if not isinstance(one, Tensor):
+            raise RuntimeError("increment_version expects each element of the iterable to be a tensor")
         one._storage.version += 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import sys
 from collections import OrderedDict
+from types import FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -192,12 +193,18 @@ def pickler(pickle_module: Any, file: Any, protocol: int, plan: Plan, persistent
                 raise TypeError("the storage of a tensor cannot be saved by itself: save the tensor")
             if (name := names.written(obj)) is not None:
                 return name[1]  # so that save_global is called, whatever kind of object this is
+            if type(obj) is FunctionType:
+                return obj.__qualname__
             return NotImplemented
 
         def save_global(self, obj: Any, name: Any = None) -> None:
             known = names.written(obj, name)
             if known is None:
-                super().save_global(obj, name)
+                try:
+                    super().save_global(obj, name)
+                except pickle.PicklingError:
+                    pickle.dumps(obj)  # raises the error that PyTorch's pickler, which is in C, raises
+                    raise
                 return
             path, _, last = known[1].rpartition(".")
             if path and self.proto < 4:  # such a pickle has no names with dots

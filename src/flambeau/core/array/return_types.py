@@ -28,6 +28,9 @@ def return_type(name: str, fields: tuple[str, ...]) -> Any:
                     raise TypeError(f"torch.return_types.{name}() takes a {n}-sequence ({len(values)}-sequence given)")
             return super().__new__(cls, *values, **named)
 
+        def __reduce__(self) -> Any:
+            return type(self), (tuple(self), {})  # as PyTorch's, which are made of one sequence
+
         def __repr__(self) -> str:
             pairs: Any = zip(self._fields, self, strict=True)
             lines = ",\n".join(f"{field}={value!r}" for field, value in pairs)

@@ -13,6 +13,7 @@ from ..tape.nodes import OWN, AccumulateGrad, Taped, add_arrays, is_differentiab
 from ..tensor.sparse import SparseArray, SparseLook, add_arrays_sparse, from_array, pattern, stored, to_array
 from ..tensor.storage import LaidStorage, PartsStorage
 from ..tensor.tensor import Tensor, blank
+from .hooking import run_done_hook, run_post_hooks
 from .seen import can_be_seen, grad_seen
 from .sparse import add_gradients, carried_gradient
 
@@ -60,6 +61,22 @@ def add_to_grad(leaf: Tensor, value: Taped, taped: bool) -> None:
         value = (leaf._storage.as_laid(value[0]), value[1])
     with _adding:
         _add(leaf, value, taped)
+
+
+def accumulate_at(node: AccumulateGrad, value: Taped | None, taped: bool) -> None:
+    """What happens at a leaf that a gradient has come to, or whose turn it is without one."""
+    leaf = node.leaf()
+    if leaf is None or leaf._edge is None:  # gone, or told since to require no gradient
+        return
+    if type(leaf._edge[0]) is not AccumulateGrad:  # it was told so, and then written to
+        raise RuntimeError("leaf variable has been moved into the graph interior")
+    if value is not None:
+        add_to_grad(leaf, value, taped)
+    if node.done_hooks:
+        for hook in list(node.done_hooks.values()):
+            run_done_hook(hook, leaf)
+    if node.post_hooks:
+        run_post_hooks(node, [], [value])
 
 
 def _add(leaf: Tensor, value: Taped, taped: bool) -> None:

@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from ..array import dtypes
+from ..array.size import Size
+from ..dispatch.messages import message
 from ..tape.nodes import AccumulateGrad, Edge, Node, OperatorNode, ViewNode, shown
 from ..tensor.tensor import Tensor
 
@@ -76,4 +79,14 @@ def shape_of(target: Any) -> tuple[tuple[int, ...], np.dtype]:
     raise RuntimeError(f"{node.name()} does not know the shape of its output {number}: pass grad_tensors")
 
 
-__all__ = ["GradientEdge", "edge_of", "get_gradient_edge", "leaf_of", "shape_of"]
+def refuse_unlike(i: int, gradient: Tensor, shape: Any, dtype: np.dtype) -> None:
+    """RuntimeError for a gradient that is given for an output of another shape, or of complex numbers for real ones."""
+    if gradient.shape != tuple(shape):
+        raise RuntimeError(
+            f"Mismatch in shape: grad_output[{i}] has a shape of {gradient.shape} and output[{i}] has a shape of {Size(shape)}."
+        )
+    if (gradient._np_dtype.kind == "c") != (dtype.kind == "c"):
+        raise RuntimeError(message("complex_gradient_dtype", i=i, given=gradient.dtype, own=dtypes.from_numpy(dtype)))
+
+
+__all__ = ["GradientEdge", "edge_of", "get_gradient_edge", "leaf_of", "refuse_unlike", "shape_of"]

@@ -20,13 +20,13 @@ from ..context.tracing import Untraceable
 from ..context.warned import warn_once
 from ..dispatch.operator import Array, Arrays, operator
 from ..tape import taking
-from ..tape.nodes import AccumulateGrad, Edge, Node, OperatorNode, Taped, Unrelated, ViewNode, add_arrays
+from ..tape.nodes import AccumulateGrad, Edge, Node, Taped, Unrelated, add_arrays
 from ..tensor.sparse import SparseLook
 from ..tensor.tensor import Tensor, wrap
-from .accumulating import add_to_grad, cast, dtype_of, fitted
-from .edges import GradientEdge, edge_of, leaf_of, shape_of
+from .accumulating import accumulate_at, add_to_grad, cast, dtype_of, fitted
+from .edges import GradientEdge, edge_of, leaf_of, refuse_unlike, shape_of
 from .handles import Hooks, RemovableHandle
-from .hooking import RETAINED, run_done_hook, run_post_hooks, run_pre_hooks, tensor_of
+from .hooking import RETAINED, run_post_hooks, run_pre_hooks, tensor_of
 from .seen import backward_seen, can_be_seen, ones_seen, see, sum_seen
 from .sparse import add_gradients, sparse_gradient, stored_gradient, through_sparse
 
@@ -240,11 +240,7 @@ def _root_grads(roots: list[Any], given: Any) -> list[Taped]:
             continue
         if not isinstance(gradient, Tensor):
             raise TypeError(f"gradients can be either Tensors or None, but got {type(gradient).__name__}")
-        if gradient.shape != root.shape:
-            raise RuntimeError(
-                f"Mismatch in shape: grad_output[{i}] has a shape of {gradient.shape} and output[{i}] has a shape of "
-                f"{root.shape}."
-            )
+        refuse_unlike(i, gradient, root.shape, root._np_dtype)
         if type(root._view) is SparseLook:
             gradient = stored_gradient(root, gradient)
         made.append((gradient._array, gradient._tape_edge()))
@@ -253,6 +249,8 @@ def _root_grads(roots: list[Any], given: Any) -> list[Taped]:
 
 def _edge_gradient(i: int, root: GradientEdge, gradient: Any) -> Taped:
     if gradient is not None:
+        shape, dtype = shape_of(root)
+        refuse_unlike(i, gradient, shape, dtype)
         return gradient._array, gradient._tape_edge()
     shape, dtype = shape_of(root)
     if np.prod(shape) != 1:
@@ -354,6 +352,14 @@ class _Queue:
         self.waiting: dict[Node, list[Taped | None]] = {}
         self.heap: list[tuple[int, Any]] = []
 
+    def reach(self, node: Node) -> list[Taped | None]:
+        """Have a node run, whether a gradient comes to it or none."""
+        slots = self.waiting.get(node)
+        if slots is None:
+            slots = self.waiting[node] = [None] * node.outputs
+            heapq.heappush(self.heap, (-node.order, node))
+        return slots
+
     def send(self, edge: Edge, value: Taped) -> None:
         node, number = edge
         if self.asked and type(node) is AccumulateGrad:
@@ -361,8 +367,7 @@ class _Queue:
         waiting = self.waiting
         slots = waiting.get(node)
         if slots is None:
-            slots = waiting[node] = [None] * node.outputs
-            heapq.heappush(self.heap, (-node.order, node))
+            slots = self.reach(node)
         held = slots[number]
         if held is not None and self.asked and type(node) is AccumulateGrad:
             value = cast(value, dtype_of(held))  # summed in place, in the dtype of what came first
@@ -405,18 +410,18 @@ def _run(
             if trace is not None and node.order < trace.start and type(node) is not AccumulateGrad and not targets:
                 raise RuntimeError(_OLDER)
             if node.pre_hooks and (within is None or node in within):
-                slots = run_pre_hooks(node, slots, to_run is None or node in to_run)
+                slots = run_pre_hooks(node, slots, to_run is None or node in to_run or bool(accumulate))
             if targets:
                 for number, value in enumerate(slots):
                     if value is not None and (node, number) in targets:
                         arrived[node, number] = value
-                if node not in to_run:  # type: ignore[operator]
+                if node not in to_run and not (accumulate and type(node) is AccumulateGrad):  # type: ignore[operator]
                     continue
             if trace is not None and node.order < trace.start and type(node) is not AccumulateGrad:
                 raise Untraceable(_OLDER)
             if type(node) is AccumulateGrad:
-                if wanted is None and slots[0] is not None:
-                    _accumulate(node, slots[0], taped)
+                if wanted is None or accumulate:
+                    accumulate_at(node, slots[0], taped)
                 continue
             run.arrived = slots
             if observer is None:
@@ -428,10 +433,14 @@ def _run(
             if not retain:
                 node.release()
             for edge, value in zip(node.edges, results, strict=True):
-                if edge is not None and value is not None and (on_path is None or edge[0] in on_path):
-                    send(edge, value)
+                if edge is not None and (on_path is None or edge[0] in on_path):
+                    if value is None:
+                        queue.reach(edge[0])
+                    else:
+                        send(edge, value)
         for target in accumulate:
-            value = arrived.get(edge_of(target))  # type: ignore[arg-type]
+            edge = edge_of(target)  # type: ignore[assignment]
+            value = None if type(edge[0]) is AccumulateGrad else arrived.get(edge)
             if value is not None and leaf_of(target)._keeper is None:  # which has added it
                 add_to_grad(leaf_of(target), value, taped)
     _finish(run)
@@ -459,8 +468,8 @@ def _finish(run: Run) -> None:
 
 
 def _backward_of(node: Node, slots: list[Taped | None], taped: bool, anomaly: Any) -> list[Taped | None]:
-    if node.pre_hooks and isinstance(node, (OperatorNode, ViewNode)) and not any(s is not None for s in slots):
-        return [None] * len(node.edges)  # a hook has taken the gradient away
+    if slots[0] is None and not node.runs_without and not any(s is not None for s in slots):
+        return [None] * len(node.edges)
     if anomaly is not None:
         return anomaly(node, slots, taped)
     if grad_state.dispatch_modes and (seen := backward_seen(node, slots, taped)) is not None:
@@ -475,20 +484,6 @@ _OLDER = (
     "backward() in a compiled function reaches a graph that was recorded before its call. Compute the loss inside of the "
     "function too, or return it and call backward() outside"
 )
-
-
-def _accumulate(node: AccumulateGrad, value: Taped, taped: bool) -> None:
-    leaf = node.leaf()
-    if leaf is None or leaf._edge is None:  # gone, or told since to require no gradient
-        return
-    if type(leaf._edge[0]) is not AccumulateGrad:  # it was told so, and then written to
-        raise RuntimeError("leaf variable has been moved into the graph interior")
-    add_to_grad(leaf, value, taped)
-    if node.done_hooks:
-        for hook in list(node.done_hooks.values()):
-            run_done_hook(hook, leaf)
-    if node.post_hooks:
-        run_post_hooks(node, [], [value])
 
 
 # --- what tensors and nodes offer ------------------------------------------------------------------------------------

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import jax.numpy as jnp
 
 from ..array import dtypes
+from ..context import overrides
 from ..context.grad_mode import set_grad_enabled
 from ..context.grad_mode import state as grad_state
+from ..dispatch.messages import message
 from ..tape import taking
 from ..tape.nodes import OWN, AccumulateGrad, Node, Refusing, Saved, Taped, freed, is_differentiable
 from ..tensor.sparse import is_sparse, stored, to_array
@@ -46,9 +48,13 @@ class Snapshots(Saved):
         return made
 
 
+def _is_leaf(edge: Any) -> bool:
+    return edge is not None and type(edge[0]) is AccumulateGrad
+
+
 def _arrived(gradient: Tensor, edge: Any) -> Any:
     """A gradient as the next node takes it: a sparse one as it is only if that is a leaf."""
-    if is_sparse(gradient) and (edge is None or type(edge[0]) is not AccumulateGrad):
+    if is_sparse(gradient) and not _is_leaf(edge):
         return to_array(gradient).dense()
     return to_array(gradient)
 
@@ -84,6 +90,17 @@ class FunctionCtx:
         self._saved_forward = tensors
 
     @property
+    def to_save(self) -> Sequence[Any] | None:
+        """What `save_for_backward` was given."""
+        return self._saved
+
+    @property
+    def saved_variables(self) -> tuple[Any, ...]:
+        """The old name of `saved_tensors`."""
+        warnings.warn("'saved_variables' is deprecated; use 'saved_tensors'", DeprecationWarning, stacklevel=2)
+        return self.saved_tensors
+
+    @property
     def saved_tensors(self) -> tuple[Any, ...]:
         """The tensors kept by `save_for_backward`."""
         if self._saved is None:
@@ -114,6 +131,7 @@ class FunctionNode(Node):
 
     __slots__ = ("ctx", "function", "metas", "inputs")
     module = "flambeau.autograd.function"
+    runs_without = True
 
     def __init__(self, function: type[Function], ctx: Any, edges: Any, metas: Any, inputs: Any):
         super().__init__(function.__name__ + "Backward", edges, len(metas))
@@ -164,6 +182,9 @@ class FunctionNode(Node):
     def _fitting(self, i: int, gradient: Any) -> Tensor:
         """A gradient in its input's shape (summed over what broadcasting repeated) and dtype."""
         shape, dtype, places = self.inputs[i]
+        kind = gradient._np_dtype.kind
+        if kind not in "fV" and (kind == "c") != (dtype.kind == "c"):
+            raise RuntimeError(message("complex_gradient_of_real"))
         if gradient.shape != shape:
             lead = gradient.ndim - len(shape)
             if lead < 0 or any(n not in (1, m) for n, m in zip(shape, gradient.shape[lead:], strict=True)):
@@ -184,7 +205,9 @@ class FunctionNode(Node):
         return [None if r is None else _arrived(r, e) for r, e in zip(results, self.edges, strict=True)]
 
     def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
-        return [taped_of(r) for r in self._call([tensor_of(c) for c in cotangents])]
+        results = self._call([tensor_of(c) for c in cotangents])
+        inside = [r is not None and is_sparse(r) and not _is_leaf(e) for r, e in zip(results, self.edges, strict=True)]
+        return [taped_of(r.to_dense() if dense else r) for r, dense in zip(results, inside, strict=True)]
 
     def release(self) -> None:
         self.ctx._saved = None
@@ -348,7 +371,7 @@ class Function:
         _check_marks(ctx, outputs, given)
         if not record:
             made = [_off_tape(o) if id(o) in given and not any(o is d for d in ctx._dirty) else o for o in outputs]
-            return made[0] if single else tuple(made) if type(output) is tuple else output
+            return made[0] if single else tuple(made)
         _check_saved(ctx._saved)
         metas = [(tuple(o.shape), o._np_dtype) if isinstance(o, Tensor) else ((), None) for o in outputs]
         inputs = [(tuple(a.shape), a._np_dtype, _places(a)) if isinstance(a, Tensor) else None for a in args]
@@ -433,7 +456,7 @@ def _check_marks(ctx: Any, outputs: list[Any], given: dict[int, Tensor]) -> None
                 "Some elements marked as dirty during the forward method were not returned as output. The inputs that are "
                 "modified inplace must all be outputs of the Function."
             )
-        elif grad_state.grad and tensor.is_leaf and tensor.requires_grad and tensor._base is None:
+        elif grad_state.grad and tensor.is_leaf and tensor.requires_grad:
             raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
         else:
             tensor._check_inplace()
@@ -463,6 +486,16 @@ _OWN_VIEWS = (
 )
 
 
+def _alike(made: Tensor, tensor: Tensor, attributes: bool = True) -> Tensor:
+    """The same as a tensor of the other one's class, unless that is for parameters, with its attributes."""
+    kind: Any = type(tensor)
+    if kind.__torch_function__ is not overrides.disabled:
+        made.__class__ = kind
+    if attributes:
+        vars(made).update(vars(tensor))
+    return made
+
+
 def _alias(seen: Tensor, source: Tensor, refusal: str | None = None) -> Tensor:
     """Another tensor on the memory of `seen`, a view of `source`."""
     made = seen._off_tape()
@@ -477,7 +510,10 @@ def _on_tape(ctx: Any, node: FunctionNode, outputs: list[Any], given: dict[int, 
     constant, dirty = {id(t) for t in ctx._constant}, {id(t) for t in ctx._dirty}
     name = node.function.__name__
     sources = {a._storage: a for a in given.values()}
-    refusal = _OWN_VIEWS if sum(isinstance(o, Tensor) and o._storage in sources for o in outputs) > 1 else _OWN_VIEW
+    several = (
+        sum(isinstance(o, Tensor) and id(o) not in constant and is_differentiable(o._np_dtype) for o in outputs) > 1
+    )
+    refusal = _OWN_VIEWS if several else _OWN_VIEW
     made: list[Any] = []
     known: dict[int, Tensor] = {}
     for i, o in enumerate(outputs):
@@ -494,7 +530,13 @@ def _on_tape(ctx: Any, node: FunctionNode, outputs: list[Any], given: dict[int, 
             tensor = o
             o._set_edge((node, i))
         else:
-            tensor = o._off_tape() if source is None else _alias(o, source, refusal.format(i, name))
+            if source is not None:
+                tensor = _alike(_alias(o, source, refusal.format(i, name)), o, attributes=id(o) not in given)
+            elif o._edge is None and grad_state.trace is None and not grad_state.transforms:
+                tensor = o  # what forward has made and may have kept
+                o._base = o._refusal = None
+            else:
+                tensor = _alike(o._off_tape(), o)
             tensor._edge = (node, i)
         known[id(o)] = tensor
         made.append(tensor)

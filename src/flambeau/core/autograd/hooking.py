@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..tape.nodes import Node, Taped
+from ..tape.nodes import Node, Taped, is_differentiable
 from ..tensor.sparse import from_array, to_array
 from ..tensor.tensor import Tensor
 
 # keys of `pre_hooks` beside output numbers: on all outputs; keeping gradients, which comes last
 ALL, RETAINED = -1, -2
+_JOINED = (
+    "cell",
+)  # operators whose results come from several nodes in PyTorch: some have a gradient there, others no turn
 
 
 def tensor_of(taped: Taped | None) -> Tensor | None:
@@ -26,7 +29,10 @@ def run_pre_hooks(node: Node, slots: list[Taped | None], runs: bool) -> list[Tap
     """Run the hooks on single outputs (of tensors), then those on all of them (of a node that `runs`), then the keepers."""
     assert node.pre_hooks is not None
     slots = list(slots)
-    for number, hooks in sorted(node.pre_hooks.items(), key=lambda item: (item[0] < 0, -item[0])):
+    told = not node.inner and getattr(getattr(node, "program", None), "name", None) not in _JOINED
+    for number, hooks in sorted(
+        node.pre_hooks.items(), key=lambda item: -min(item[0], 0)
+    ):  # outputs as they were hooked
         for hook in list(hooks.values()):
             if number == RETAINED:
                 hook(list(map(tensor_of, slots)))
@@ -34,7 +40,7 @@ def run_pre_hooks(node: Node, slots: list[Taped | None], runs: bool) -> list[Tap
                 if runs:
                     given = tuple(map(tensor_of, slots))
                     slots = _replacing(hook, hook(given), given)
-            elif slots[number] is not None:
+            elif slots[number] is not None or told:
                 slots[number] = _hooked(hook, slots[number])
     return slots
 
@@ -42,10 +48,32 @@ def run_pre_hooks(node: Node, slots: list[Taped | None], runs: bool) -> list[Tap
 def run_post_hooks(node: Node, results: list[Taped | None], slots: list[Taped | None]) -> list[Taped | None]:
     """Run the hooks that see what a node makes of its gradients."""
     assert node.post_hooks is not None
+    numbers = inputs_of(node) if results else []
+    shown: list[Taped | None] = [None if i is None else results[i] for i in numbers]
     for hook in list(node.post_hooks.values()):
-        made = tuple(map(tensor_of, results))
-        results = _replacing(hook, hook(made, tuple(map(tensor_of, slots))), made)
-    return results
+        made = tuple(map(tensor_of, shown))
+        shown = _replacing(hook, hook(made, tuple(map(tensor_of, slots))), made)
+    found = {i: value for i, value in zip(numbers, shown, strict=True) if i is not None}
+    return [found.get(i) for i in range(len(results))]
+
+
+# Nodes of operators that take numbers, and masks of integers, as tensors; and of those with operands that may be left out
+_OF_TWO = frozenset(f"{name}Backward0" for name in "Add Sub Mul Div Where".split())
+_ARITY = {f"{name}Backward0": 3 for name in "Convolution NativeLayerNorm NativeGroupNorm NativeBatchNorm".split()}
+
+
+def inputs_of(node: Any) -> list[int | None]:
+    """The node's inputs as PyTorch counts them: a number for each that has an edge, None for others that could have one."""
+    if getattr(node, "saved", None) is None:
+        return list(range(len(node.edges)))
+    number = {place: i for i, place in enumerate(node.wanted)}
+    shapes = getattr(node.saved, "shapes", node.saved)  # which need not be computed again for it
+    if node.label in _OF_TWO and node.program.arguments is not None:
+        operands = zip(node.program.arguments[0], range(len(shapes)))  # noqa: B905
+        places = [i for name, i in operands if name not in ("condition", "alpha", "scale")]
+    else:
+        places = [i for i, x in enumerate(shapes) if i in number or (hasattr(x, "ndim") and is_differentiable(x.dtype))]
+    return [number.get(i) for i in places] + [None] * (_ARITY.get(node.label, 0) - len(places))
 
 
 def run_done_hook(hook: Any, leaf: Tensor) -> None:
@@ -58,9 +86,11 @@ def run_done_hook(hook: Any, leaf: Tensor) -> None:
     raise RuntimeError("Tensor post accumulate grad hooks should return None.")
 
 
-def _hooked(hook: Any, slot: Any) -> Taped | None:
+def _hooked(hook: Any, slot: Taped | None) -> Taped | None:
     value = tensor_of(slot)
-    assert value is not None
+    if value is None:
+        out = hook(None)
+        return None if out is None else _placed(hook, out, None)
     shape, dtype = value.shape, value._np_dtype
     out = hook(value)
     if out is None:
@@ -77,8 +107,14 @@ def _fitting(hook: Any, out: Any, value: Tensor, shape: Any, dtype: Any) -> Tape
             f"hook '{_name(hook)}' has changed the size of value: it was {list(shape)}, the hook returned {list(out.shape)}"
         )
     if out._np_dtype != dtype:
-        raise RuntimeError(f"hook '{_name(hook)}' has changed the type of value (was {value.type()} got {out.type()})")
+        raise RuntimeError(f"hook '{_name(hook)}' has changed the type of value (was {_kind(value)} got {_kind(out)})")
     return taped_of(out)
+
+
+def _kind(tensor: Tensor) -> str:
+    name = tensor.type()
+    # kinds that are younger than these names have others in PyTorch's C++
+    return f"CPU{name[6:-6]}Type" if name.startswith(("torch.BFloat16", "torch.Bool", "torch.Complex")) else name
 
 
 def _name(hook: Any) -> str:

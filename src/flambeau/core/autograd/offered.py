@@ -7,11 +7,11 @@ from typing import Any
 import jax
 
 from ..dispatch.signature import ARRAY, ARRAYS, FLOAT, SCALAR
-from ..tape.nodes import AccumulateGrad, Node, OperatorNode, freed, is_differentiable, shown
+from ..tape.nodes import AccumulateGrad, Node, OperatorNode, freed, shown
 from ..tensor.tensor import Tensor, wrap
 from .engine import Hooks, RemovableHandle, _hooks_of
 from .function import FunctionNode
-from .hooking import ALL, taped_of, tensor_of
+from .hooking import ALL, inputs_of, taped_of, tensor_of
 from .kept import SavedTensor, needed, saved_of
 
 
@@ -36,31 +36,13 @@ def _node_metadata(self: Any) -> dict[Any, Any]:
 
 def _node_call(self: Node, *gradients: Tensor) -> Any:
     results = self.backward_taped([taped_of(g) for g in gradients])
-    made = tuple(map(tensor_of, results))
+    made = tuple(None if i is None else tensor_of(results[i]) for i in inputs_of(self))
     return made[0] if len(made) == 1 else made
-
-
-# Nodes of operators that take numbers, and masks of integers, as tensors; and of those with operands that may be left out
-_OF_TWO = frozenset(f"{name}Backward0" for name in "Add Sub Mul Div Where".split())
-_ARITY = {f"{name}Backward0": 3 for name in ("Convolution", "NativeLayerNorm", "NativeGroupNorm")}
 
 
 def _next_functions(self: Any) -> tuple[tuple[Any, int], ...]:
     """A pair for each tensor that could have a gradient: the node it comes from (None if it has none), output number."""
-    edges = self.edges
-    if getattr(self, "saved", None) is not None:
-        taped = dict(zip(self.wanted, edges, strict=True))
-        shapes = getattr(self.saved, "shapes", self.saved)  # which need not be computed again for it
-        if self.label in _OF_TWO and self.program.arguments is not None:
-            operands = zip(self.program.arguments[0], range(len(shapes)))  # noqa: B905
-            edges = [taped.get(i) for name, i in operands if name not in ("condition", "alpha", "scale")]
-        else:
-            edges = [
-                taped.get(i)
-                for i, x in enumerate(shapes)
-                if i in taped or (hasattr(x, "ndim") and is_differentiable(x.dtype))
-            ]
-        edges += [None] * (_ARITY.get(self.label, 0) - len(edges))
+    edges = [None if i is None else self.edges[i] for i in inputs_of(self)]
     return tuple((shown(e[0]), e[1]) if e else (None, 0) for e in edges)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..tape.nodes import Taped, add_arrays, add_taped
-from ..tensor.sparse import SparseArray, SparseLook, add_arrays_sparse, from_array, make, pattern, stored
+from ..tensor.sparse import SparseArray, SparseLook, add_arrays_sparse, from_array, make, pattern, stored, to_array
 from ..tensor.tensor import Tensor, from_host, wrap
 
 
@@ -18,9 +18,10 @@ def add_gradients(a: Taped, b: Taped, taped: bool) -> Taped:
     """The sum of two gradients, each dense or sparse."""
     if type(a[0]) is SparseArray or type(b[0]) is SparseArray:
         if taped and (a[1] is not None or b[1] is not None):
-            raise NotImplementedError(
-                "derivatives of a sum of sparse gradients: use sparse=False where create_graph=True"
-            )
+            dense_first = (b, a) if type(a[0]) is SparseArray and type(b[0]) is not SparseArray else (a, b)
+            first, second = (from_array(*value) for value in dense_first)
+            total = first + second  # an operator, with a gradient of its own
+            return to_array(total), total._tape_edge()
         return add_arrays_sparse(a[0], b[0]), None
     return add_taped(a, b) if taped else (add_arrays(a[0], b[0]), None)
 

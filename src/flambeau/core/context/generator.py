@@ -68,12 +68,6 @@ class Generator:
     def __repr__(self) -> str:
         return f"<torch.Generator device={str(self._device)!r} seed={self._seed}>"
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (Generator, (self._device,), self.get_state_bytes())
-
-    def __setstate__(self, state: np.ndarray) -> None:
-        self.set_state_bytes(state)
-
     def __deepcopy__(self, memo: dict[int, Any]) -> Generator:
         return self.clone_state()
 

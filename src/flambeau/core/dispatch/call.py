@@ -333,7 +333,7 @@ def inplace_form(op: Operator, name: str, asks: bool = False) -> Callable[..., A
             return found
         except SparseOperand as error:
             return instead(name, error, (input, *args), kwargs)
-        input._check_inplace()
+        before = input._check_inplace()
         try:
             out = program(*(map(held_array, arrays) if numbers else arrays))
         except Exception as error:
@@ -341,6 +341,8 @@ def inplace_form(op: Operator, name: str, asks: bool = False) -> Callable[..., A
         edge = None
         if taped and grad_state.grad:
             wanted, edges = edges_of(dynamic)
+            if before is not None:  # also an operand itself, as it was
+                edges = tuple(before if i and dynamic[i] is input else e for i, e in zip(wanted, edges, strict=True))
             if wanted and is_differentiable(out.dtype):
                 edge = (recorded_node(program, arrays, wanted, edges, (out,)), 0)
         input._assign(out, edge)

@@ -15,7 +15,7 @@ from .at_once import AtOnce
 from .autocast import Rules
 from .directly import Direct, Form
 from .numpy_forms import ByNumPy, NumPyForm
-from .promotion import fit, promoted, refuse_narrow, refuse_scalars, strong
+from .promotion import fit, half_of, promoted, refuse_narrow, refuse_scalars, strong, widened
 from .signature import Signature, unpack
 
 dtypes._on_default_change.append(programs.forget)
@@ -47,6 +47,7 @@ class Operator:
         real: str | None = None,
         constant: dict[str, Any] | None = None,
         room: dict[str, str] | None = None,
+        unrounded: tuple[str, ...] = (),
         stored_by: str | None = None,
         by_numpy: NumPyForm | None = None,
         at_once: AtOnce | None = None,
@@ -73,6 +74,7 @@ class Operator:
         self.whole = whole
         self.real: str | None = real and f"{self.name}: {real}"
         self.constant = constant
+        self.unrounded = unrounded
         self.of_layers = of_layers  # whose inputs are tensors, where operators like `where` take numbers too
         self.leading_tensors: int = self.signature.leading_tensors(promote is not None and not of_layers, numbers)
         self.numbers_taken: set[Any] = set()  # places of dynamic values, and kinds of numbers that may stand there
@@ -151,6 +153,7 @@ class Operator:
         function, signature, promote, check = self.function, self.signature, self.promote, self.check
         narrow, name, tensors_only, whole = self.narrow, self.name, self.of_layers and promote is None, self.whole
         parameters, real = signature.parameters, self.real
+        unrounded = signature.places(key, dict.fromkeys(self.unrounded, "")) if self.unrounded else {}
 
         def flat_function(*flat: Any) -> Any:
             if check is not None:
@@ -163,6 +166,9 @@ class Operator:
                 refuse_narrow(name, flat, promote is not None)
             if tensors_only:
                 signature.refuse_numbers(name, key, flat)
+            half = half_of(flat, arrays, unrounded)
+            if half is not None:
+                flat = widened(flat, half, unrounded)
             if promote is not None and arrays:
                 values, _, _ = unpack(signature, key, promoted(flat, arrays, scalars, promote))
             else:
@@ -177,6 +183,8 @@ class Operator:
                 else:
                     args.append(value)
             out = function(*args, **kwargs)
+            if half is not None:
+                return out.astype(half)
             return tuple(strong(o) for o in out) if isinstance(out, (tuple, list)) else strong(out)
 
         return flat_function

@@ -72,6 +72,7 @@ def operator(
     real: str | None = None,
     constant: dict[str, Any] | None = None,
     room: dict[str, str] | None = None,
+    unrounded: tuple[str, ...] = (),
     stored_by: str | None = None,
     by_numpy: NumPyForm | None = None,
     at_once: AtOnce | None = None,
@@ -96,6 +97,8 @@ def operator(
     gradient is refused, or "" if it just gets none; or what gives that for the arrays, or None where there is a derivative.
     `room` are the number parameters that the tensors' dtype must have room for: the "own" one, or the "wide" one that halves are
     computed in; followed by the kinds of tensors of which this is asked, if not of all: "reals", "floats" or "inexact" ones.
+    `unrounded` are the parameters whose numbers (and tensors without dimensions) are not rounded to halves among halves: these are then
+    computed with in float32.
     `or_number` names, for the place of a tensor, the `Scalar` parameter that a number in that place is given for.
     `stored_by` is the kernel of PyTorch that puts the result into `out=`, where it has an error of its own for a dtype.
     `direct` is how it is computed for such images without a program (see `directly.py`).
@@ -122,6 +125,7 @@ def operator(
             "real": real,
             "constant": constant,
             "room": room,
+            "unrounded": unrounded,
             "stored_by": stored_by,
         }
         op = Operator(function, promote, returns, grad, space, derivative=derivative, casts=rules_of(autocast), **how)  # type: ignore[arg-type]

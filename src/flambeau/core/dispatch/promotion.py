@@ -31,6 +31,20 @@ def promoted(flat: tuple[Any, ...], arrays: list[int], scalars: Iterable[int], m
     return tuple(made)
 
 
+def half_of(flat: tuple[Any, ...], arrays: list[int], unrounded: Iterable[int]) -> np.dtype | None:
+    """The dtype of half precision that a result has among whose operands there are numbers that are not to be rounded to it."""
+    if not any(flat[i].ndim == 0 for i in unrounded):
+        return None
+    common = dtypes.promote([rank(flat[i]) for i in arrays])
+    return common.numpy if common in (dtypes.float16, dtypes.bfloat16) else None
+
+
+def widened(flat: tuple[Any, ...], half: np.dtype, unrounded: Iterable[int]) -> tuple[Any, ...]:
+    """The operands in float32: numbers as they are, others as they are in half precision."""
+    wide, numbers = np.dtype(np.float32), {i for i in unrounded if flat[i].ndim == 0}
+    return tuple(convert(value if i in numbers else convert(value, half), wide) for i, value in enumerate(flat))
+
+
 _IN_C = {
     "float64": "double",
     "int64": "int64_t",

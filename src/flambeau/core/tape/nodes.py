@@ -190,6 +190,7 @@ class Node:
     """One recorded computation. `edges[i]` says where the gradient of its i-th input goes."""
 
     module = "builtins"  # where its class is said to be
+    runs_without = False  # whether it is called where no gradient has come to any of its outputs
     inner: frozenset[int] = frozenset()  # outputs that other ones of this node were computed from, which no edge tells
 
     __slots__ = ("label", "edges", "order", "outputs", "pre_hooks", "post_hooks", "metadata_", "__weakref__")
@@ -204,7 +205,7 @@ class Node:
 
     def name(self) -> str:
         """What the node is called: `AddBackward0`."""
-        return self.label
+        return f"torch::autograd::{self.label}" if self.label == "CopyBackwards" else self.label
 
     def backward(self, cotangents: list[Any]) -> Sequence[Any]:
         """Arrays (or None) for the outputs -> arrays (or None) for the inputs."""

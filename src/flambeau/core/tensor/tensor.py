@@ -209,10 +209,10 @@ class Tensor:
             size = size * self._storage.dtype.itemsize // view.bits.itemsize
         return seen_from(view, g, size)
 
-    def _check_inplace(self, writes: bool = True) -> None:
+    def _check_inplace(self, writes: bool = True) -> Edge | None:
         """Raises RuntimeError if autograd forbids a write here (or, with `writes=False`, another look in place)."""
         if not grad_state.grad:
-            return
+            return None
         edge, base = self._tape_edge(), self._base
         if base is None:
             if edge is not None and type(edge[0]) is AccumulateGrad:
@@ -226,6 +226,8 @@ class Tensor:
             if grad_state.trace is not None:
                 grad_state.trace.keep_edge(self)
             self._edge = self._anew()
+            return edge  # of what is written over
+        return None
 
     # --- views ----------------------------------------------------------------------------------------------------
 

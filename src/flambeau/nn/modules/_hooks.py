@@ -414,6 +414,8 @@ class _BackwardCall:
                         "Backward hook for Modules where no input requires gradient should always return None or None "
                         "for all gradients."
                     )
+        if all(g is None for g in grad_output):  # a custom Function behind it has given none
+            return self.outputs.pick(grad_output)
         return self.outputs.pick(self.outputs.filled(grad_output))
 
     def _at_inputs(self, gradients: tuple[Any, ...]) -> list[Any]:

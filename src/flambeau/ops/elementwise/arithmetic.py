@@ -95,6 +95,7 @@ def rsub(input: Array, other: Array, *, alpha: Scalar = 1) -> Array:
     promote="common",
     inplace=("mul_", "__imul__"),
     methods=("mul", "__mul__", "__rmul__"),
+    unrounded=("other",),
     at_once=elementwise("mul"),
 )
 def mul(input: Array, other: Array) -> Array:
@@ -102,7 +103,8 @@ def mul(input: Array, other: Array) -> Array:
     return input * other
 
 
-@operator(promote="common", inplace=True, autocast={"cuda": "widest"}, between=("value",), room={"value": "wide"})
+@operator(promote="common", inplace=True, autocast={"cuda": "widest"}, between=("value",), room={"value": "wide"},
+          unrounded=("value",))  # fmt: skip
 def addcmul(input: Array, tensor1: Array, tensor2: Array, *, value: Scalar = 1) -> Array:
     """`input + value * tensor1 * tensor2`, with broadcasting."""
     refuse("addcmul_cpu_out", input, BOOL)
@@ -121,14 +123,8 @@ def _refuse_integers(input: Any, tensor1: Any, tensor2: Any, *value: Any) -> Non
         )
 
 
-@operator(
-    promote="common",
-    inplace=True,
-    autocast={"cuda": "widest"},
-    check=_refuse_integers,
-    between=("value",),
-    room={"value": "wide inexact"},
-)
+@operator(promote="common", inplace=True, autocast={"cuda": "widest"}, check=_refuse_integers, between=("value",),
+          room={"value": "wide inexact"}, unrounded=("value",))  # fmt: skip
 def addcdiv(input: Array, tensor1: Array, tensor2: Array, *, value: Scalar = 1) -> Array:
     """`input + value * tensor1 / tensor2`, with broadcasting. RuntimeError if both tensors are of integers or bools."""
     return input + _times(value, tensor1) / tensor2
@@ -240,6 +236,7 @@ def _(primals: Any, tangents: Any) -> Any:
     promote="float",
     inplace=("true_divide_", "__itruediv__"),
     methods=("true_divide", "__truediv__"),
+    unrounded=("other",),
     grad="DivBackward0",
     at_once=elementwise("div"),
 )
@@ -251,9 +248,8 @@ def true_divide(input: Array, other: Array) -> Array:
     return _quotient(input, other)
 
 
-@operator(
-    promote="float", methods=("__rdiv__", "__rtruediv__"), public=(), grad="MulBackward0", derivative="MulBackward0"
-)
+@operator(promote="float", methods=("__rdiv__", "__rtruediv__"), public=(), grad="MulBackward0", derivative="MulBackward0",
+          unrounded=("other",))  # fmt: skip
 def _rtrue_divide(input: Array, other: Array) -> Array:
     return _quotient(other, input)
 
@@ -279,7 +275,7 @@ def _real_only(name: str, x: jax.Array) -> None:
     refuse(name, x, COMPLEX, BOOL)
 
 
-@operator(promote="common", public=(), methods=False, inplace=False, grad="DivBackward1")
+@operator(promote="common", public=(), methods=False, unrounded=("other",), grad="DivBackward1")
 def _div_rounded(input: Array, other: Array, *, rounding_mode: str) -> Array:
     _real_only(f"div_{rounding_mode}_cpu", input)
     return (_floor_quotient if rounding_mode == "floor" else _trunc_quotient)(input, other)
@@ -447,9 +443,12 @@ def lerp(input: Array, end: Array, weight: Array) -> Array:
         number = name == "weight" and not other.ndim and category(other) <= max(category(input), FLOAT)
         if other.dtype != input.dtype and not number:
             raise RuntimeError(f"expected dtype {scalar_name(input)} for `{name}` but got dtype {scalar_name(other)}")
+    kind, half = input.dtype, not weight.ndim and input.dtype.name in ("float16", "bfloat16")
+    if half:  # computed in float32, where the number is not rounded to them
+        input, end = (convert(x, np.dtype(np.float32)) for x in (input, end))
     w = convert(weight, input.dtype)
     step = end - input
-    return jnp.where(jnp.abs(w) < 0.5, input + w * step, end - step * (1 - w))
+    return jnp.where(jnp.abs(w) < 0.5, input + w * step, end - step * (1 - w)).astype(kind)
 
 
 @operator(promote="common", inplace=True)

@@ -520,6 +520,17 @@ def _set_state(self: Generator, new_state: Tensor) -> Generator:
     return self
 
 
+def _reduce(self: Generator) -> tuple[Any, ...]:
+    return Generator, (self.device,), (self.initial_seed(), None, _get_state(self))
+
+
+def _restore(self: Generator, state: Any) -> None:
+    """Go on from what a pickle holds: seed, offset (of other kinds) and state, as in PyTorch's; or the bytes alone."""
+    self.set_state_bytes(np.asarray(state[2]._array) if isinstance(state, tuple) else state)
+
+
+Generator.__reduce__ = _reduce  # type: ignore[assignment, method-assign]
+Generator.__setstate__ = _restore  # type: ignore[attr-defined]
 Generator.get_state = _get_state  # type: ignore[attr-defined]
 Generator.set_state = _set_state  # type: ignore[attr-defined]
 
