@@ -330,10 +330,9 @@ class Signature:
             if self.varargs is None:
                 if (now := self._in_todays_order(name, args)) is not None:
                     return self._by_parameter(name, now[0], {**kwargs, **now[1]})
-                several = "s" if self.positional != 1 else ""
-                raise TypeError(
-                    f"{name}() takes {self.positional} positional argument{several} but {len(args)} were given"
-                )
+                needed, several = self.defaults[: self.positional].count(MISSING), "s" if self.positional != 1 else ""
+                taken = f"from {needed} to {self.positional}" if needed < self.positional else str(self.positional)
+                raise TypeError(f"{name}() takes {taken} positional argument{several} but {len(args)} were given")
             extra = args[self.positional :]
             values[self.varargs] = extra[0] if len(extra) == 1 and isinstance(extra[0], (tuple, list)) else extra
             args = args[: self.positional]

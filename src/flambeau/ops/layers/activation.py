@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +18,7 @@ from jax import lax
 
 from ...core.array import dtypes
 from ...core.context.generator import draw
+from ...core.context.telling import warn
 from ...core.dispatch.limits import fitting_number
 from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, composite, operator
@@ -423,10 +423,7 @@ def _dim_of(name: str, input: Any, dim: int | None, method: str) -> int:
     if dim is not None:
         return dim
     dim = 0 if input.ndim in (0, 1, 3) else 1
-    warnings.warn(
-        f"{message('implicit_dim', name=name)} Write dim={dim} in the call: it is meant now.",
-        stacklevel=3,
-    )
+    warn(f"{message('implicit_dim', name=name)} Write dim={dim} in the call: it is meant now.")
     return dim
 
 
@@ -455,7 +452,7 @@ def gumbel_softmax(logits: Any, tau: float = 1, hard: bool = False, eps: float =
     `eps` has no effect, as in PyTorch.
     """
     if eps != 1e-10:
-        warnings.warn("`eps` parameter is deprecated and has no effect.", stacklevel=2)
+        warn("`eps` parameter is deprecated and has no effect.")
     noise = -logits.detach().clone().exponential_().log()
     soft = _softmax((logits + noise) / tau, dim)
     if not hard:

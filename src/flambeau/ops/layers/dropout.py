@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -13,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...core.array import dtypes
+from ...core.context.telling import warn
 from ...core.dispatch.host_numbers import HostNumber
 from ...core.dispatch.misfits import refuse_recorded
 from ...core.dispatch.operator import Array, Scalar, composite, operator
@@ -169,20 +169,18 @@ def _channel_dropout(n: int) -> Callable:
                 raise RuntimeError(
                     f"{name}: Expected {n + 1}D or {n + 2}D input, but received a {ndim}D input. Note that {why}"
                 )
-            warnings.warn(
+            warn(
                 f"{name}: Received a {ndim}-D input to {name}, which is deprecated and will result in an error in a "
                 f"future release. To retain the behavior and silence this warning, please use dropout instead. Note "
-                f"that {why}",
-                stacklevel=3,
+                f"that {why}"
             )
         if n == 2 and ndim == 3:
-            warnings.warn(
+            warn(
                 f"{name}: Received a 3D input to {name} and assuming that channel-wise 1D dropout behavior is desired "
                 "- input is interpreted as shape (N, C, L), where C is the channel dim. This behavior will "
                 f"change in a future release to interpret the input as one without a batch dimension, i.e. shape "
                 f"(C, H, W). To maintain the 1D channel-wise dropout behavior, please switch to using dropout1d "
-                "instead.",
-                stacklevel=3,
+                "instead."
             )
         if n != 2 and ndim != n + 2:  # PyTorch's dropout2d takes three dimensions for a batch of channels
             return _applied("feature_dropout", input.unsqueeze(0), p, training, inplace).squeeze(0)

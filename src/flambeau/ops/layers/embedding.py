@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from typing import Any
 
 import jax
@@ -15,6 +14,7 @@ from ...core.array import dtypes, programs
 from ...core.array.meta import with_shapes
 from ...core.array.size import dimension
 from ...core.context.grad_mode import no_grad, state
+from ...core.context.telling import warn
 from ...core.dispatch.at_once import slices
 from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, composite, operator
@@ -292,11 +292,9 @@ def embedding_bag(
     The bags are the rows of a 2-D `input`, or the pieces of a 1-D one that begin at `offsets`.
     """
     if weight.dtype in (dtypes.int64, dtypes.int32) and input.dtype.is_floating_point:
-        warnings.warn(
+        warn(
             "Argument order of nn.functional.embedding_bag was changed. Usage `embedding_bag(weight, input, ...)` is deprecated, "
-            "and should now be `embedding_bag(input, weight, ...)`.",
-            UserWarning,
-            stacklevel=3,
+            "and should now be `embedding_bag(input, weight, ...)`."
         )
         weight, input = input, weight
     _check_mode(mode, scale_grad_by_freq, sparse)

@@ -6,7 +6,6 @@ Those under `@loss` keep PyTorch's old switches `size_average` and `reduce` in t
 from __future__ import annotations
 
 import functools
-import warnings
 from typing import Any
 
 import jax
@@ -15,6 +14,7 @@ import numpy as np
 from jax import lax
 from jax.scipy.special import xlogy
 
+from ...core.context.telling import warn
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.dispatch.signature import not_a_tensor
 from ...core.tensor.tensor import Tensor
@@ -149,10 +149,9 @@ def kl_div(
         return total / input.shape[0] if input.ndim else total
     chosen = chosen_reduction(size_average, reduce, reduction)
     if chosen == "mean":
-        warnings.warn(
+        warn(
             f"reduction: '{chosen}' divides the total loss by both the batch size and the support size."
-            f"'batchmean' divides only by the batch size, which is the divergence's definition.",
-            stacklevel=3,
+            f"'batchmean' divides only by the batch size, which is the divergence's definition."
         )
     return _kl_div(input, target, chosen, log_target)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from jax import lax
 
 from ...core.array.size import dimension
+from ...core.context.telling import warn
 from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
@@ -315,9 +315,7 @@ def interpolate(
 
 
 def _deprecated(name: str) -> None:
-    warnings.warn(
-        f"`nn.functional.{name}` is deprecated. Use `nn.functional.interpolate` instead.", UserWarning, stacklevel=4
-    )
+    warn(f"`nn.functional.{name}` is deprecated. Use `nn.functional.interpolate` instead.")
 
 
 @composite(methods=False, public=("nn.functional",))

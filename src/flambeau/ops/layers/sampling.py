@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ...core.context.telling import warn
 from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
@@ -158,11 +158,10 @@ def _per_sample(function: Any, images: jax.Array, corners: Any) -> jax.Array:
 
 def _told_to_align(align_corners: bool | None) -> bool:
     if align_corners is None:
-        warnings.warn(
+        warn(
             "Default grid_sample and affine_grid behavior has changed to align_corners=False since 1.3.0. "
             "Please specify align_corners=True if the old behavior is desired. "
-            "See the documentation of grid_sample for details.",
-            stacklevel=4,
+            "See the documentation of grid_sample for details."
         )
     return bool(align_corners)
 
@@ -243,10 +242,7 @@ def affine_grid(theta: Tensor | Any, size: Any, align_corners: bool | None = Non
     align_corners = _told_to_align(align_corners)
     sizes = tuple(given[2:])
     if align_corners and min(sizes) == 1:
-        warnings.warn(
-            message("affine_grid_of_size_one"),
-            stacklevel=3,
-        )
+        warn(message("affine_grid_of_size_one"))
     return _affine_grid(theta, sizes, align_corners)
 
 

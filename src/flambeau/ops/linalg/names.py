@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 
 from ...core.array.dtypes import FLOAT
 from ...core.array.return_types import return_type
+from ...core.context.telling import warn
 from ...core.context.warned import warn_once
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
@@ -181,10 +181,9 @@ def _lu_and_info(input: Tensor, pivot: bool = True, check_errors: bool = True) -
 @partial(_old, in_python=True)
 def _lu(A: Tensor, pivot: bool = True, get_infos: bool = False) -> Any:
     """`linalg.lu_factor`; with `get_infos` also zeros, or the positions of zero pivots."""
-    warnings.warn(
+    warn(
         "torch.lu is deprecated in favor of torch.linalg.lu_factor / torch.linalg.lu_factor_ex and will be removed in a "
-        "future PyTorch release.\nCall torch.linalg.lu_factor(A), or torch.linalg.lu_factor_ex(A) for the infos.",
-        stacklevel=3,
+        "future PyTorch release.\nCall torch.linalg.lu_factor(A), or torch.linalg.lu_factor_ex(A) for the infos."
     )
     both, pivots, info = linalg.lu_factor_ex(A, pivot=pivot)
     return _LuInfo(both, pivots, info) if get_infos else (both, pivots)

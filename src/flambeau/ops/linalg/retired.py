@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from typing import Any
 
+from ...core.context.telling import warn
 from ...core.dispatch.operator import composite
 from ...core.tensor.tensor import Tensor
 from .norms import matrix_norm, vector_norm
@@ -52,10 +52,9 @@ _retired(
 @functools.cache
 def _warn(name: str, instead: str) -> None:
     """Once in a process, as PyTorch does."""
-    warnings.warn(
+    warn(
         f"at::{name} is deprecated and it is just left for JIT compatibility. It will be removed in a future PyTorch "
-        f"release. Please use `linalg.{instead}` instead",
-        stacklevel=4,
+        f"release. Please use `linalg.{instead}` instead"
     )
 
 

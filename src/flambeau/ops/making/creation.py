@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from ...core.array.size import Size
 from ...core.context.grad_mode import no_grad
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.overrides import unseen
+from ...core.context.telling import warn
 from ...core.context.warned import warn_once
 from ...core.dispatch.host_numbers import HostNumber, plain, settle
 from ...core.dispatch.limits import cast_number
@@ -229,11 +229,9 @@ def tensor(
 
 
 def _copied(name: str, source: Tensor, dtype: dtypes.dtype, device: Any, requires_grad: bool) -> Tensor:
-    warnings.warn(
+    warn(
         "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
-        f"sourceTensor.detach().clone().requires_grad_(True), rather than {name}(sourceTensor).",
-        UserWarning,
-        stacklevel=4,
+        f"sourceTensor.detach().clone().requires_grad_(True), rather than {name}(sourceTensor)."
     )
     order = memory_order(source)
     if source.is_meta:  # type: ignore[attr-defined]

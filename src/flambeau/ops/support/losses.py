@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import functools
 import inspect
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from ...core.context.telling import warn
+from ...core.dispatch.messages import message
 from ...core.dispatch.operator import composite, operator
 from ...core.tensor.tensor import Tensor
 from .checks import FLOAT, category, shapes_first, summed_dtype, type_name, wide
+
+_BOTH = ("input", "target")
 
 
 def is_zero(value: Any) -> bool:
@@ -36,12 +39,9 @@ def chosen_reduction(size_average: bool | None, reduce: bool | None, reduction: 
     """The reduction meant by a call that may still use the two old switches."""
     if size_average is not None or reduce is not None:
         reduction = meant_by(size_average, reduce)
-        warnings.warn(
-            f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.",
-            stacklevel=2,
-        )
+        warn(f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.")
     if reduction == "elementwise_mean":
-        warnings.warn("reduction='elementwise_mean' is deprecated. Please use reduction='mean' instead.", stacklevel=2)
+        warn("reduction='elementwise_mean' is deprecated. Please use reduction='mean' instead.")
         return "mean"
     if reduction not in ("none", "mean", "sum"):
         raise no_reduction(reduction)
@@ -98,12 +98,9 @@ def loss(
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
-            if same_sizes and len(args) >= 2 and args[0].shape != args[1].shape:
-                warnings.warn(
-                    f"Using a target size ({args[1].shape}) that is different to the input size ({args[0].shape}). "
-                    "This will likely lead to incorrect results, since they are broadcast. Please give both the same size.",
-                    stacklevel=3,
-                )
+            both = args if len(args) >= 2 else (*args, *(kwargs[k] for k in _BOTH[len(args) :] if k in kwargs))
+            if same_sizes and len(both) >= 2 and both[0].shape != both[1].shape:
+                warn(message("target_of_other_size", target=both[1].shape, input=both[0].shape))
             if "reduction" in kwargs:
                 kwargs["reduction"] = chosen_reduction(None, None, kwargs["reduction"])
             if targets is not None:

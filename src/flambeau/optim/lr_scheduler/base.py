@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import numbers
-import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from ...core.context.telling import warn
 from ...core.context.tracing import recorder
 from ...core.tensor.sparse import is_sparse
 from ...core.tensor.tensor import Tensor
@@ -218,11 +218,7 @@ class LRScheduler:
         if type(self)._rate is LRScheduler._rate:
             raise NotImplementedError(f"{type(self).__name__} does not define get_lr()")
         if not self._get_lr_called_within_step:
-            warnings.warn(
-                "To get the last learning rate computed by the scheduler, please use `get_last_lr()`.",
-                UserWarning,
-                stacklevel=2,
-            )
+            warn("To get the last learning rate computed by the scheduler, please use `get_last_lr()`.")
         groups = self.optimizer.param_groups
         if not self._all_groups:
             groups = groups[: len(self.base_lrs)]
@@ -237,23 +233,19 @@ class LRScheduler:
         """Go on by one epoch. With `epoch` (deprecated), go there, by the closed form where there is one."""
         if self._step_count == 1:
             if not hasattr(self.optimizer.step, "_wrapped_by_lr_sched"):
-                warnings.warn(
+                warn(
                     "Seems like `optimizer.step()` has been overridden after learning rate scheduler initialization. "
-                    f"Please, make sure to call `optimizer.step()` before `lr_scheduler.step()`. {_ORDER_URL}",
-                    UserWarning,
-                    stacklevel=2,
+                    f"Please, make sure to call `optimizer.step()` before `lr_scheduler.step()`. {_ORDER_URL}"
                 )
             elif not getattr(self.optimizer, "_opt_called", False):
-                warnings.warn(
+                warn(
                     f"{_TOO_EARLY} In PyTorch 1.1.0 and later, you should call them in the opposite order: "
                     "`optimizer.step()` before `lr_scheduler.step()`.  Failure to do this will result in "
-                    f"PyTorch skipping the first value of the learning rate schedule. {_ORDER_URL}",
-                    UserWarning,
-                    stacklevel=2,
+                    f"PyTorch skipping the first value of the learning rate schedule. {_ORDER_URL}"
                 )
         self._step_count += 1
         if epoch is not None:
-            warnings.warn(EPOCH_DEPRECATION_WARNING, UserWarning, stacklevel=2)
+            warn(EPOCH_DEPRECATION_WARNING)
         self._update_lr(epoch)
 
     def _update_lr(self, epoch: int | None = None) -> None:

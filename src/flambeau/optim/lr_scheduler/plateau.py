@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any, Literal, SupportsFloat, TypeAlias
 
+from ...core.context.telling import warn
 from ..optimizer import Optimizer
 from .base import EPOCH_DEPRECATION_WARNING, LRScheduler, _check_optimizer, _copied, _set
 
@@ -74,7 +74,7 @@ class ReduceLROnPlateau(LRScheduler):
         """Take notice of an epoch's value."""
         value = float(metrics)
         if epoch is not None:
-            warnings.warn(EPOCH_DEPRECATION_WARNING, UserWarning, stacklevel=2)
+            warn(EPOCH_DEPRECATION_WARNING)
         self.last_epoch: int = self.last_epoch + 1 if epoch is None else epoch
         better, cooling = self._is_better(value, self.best), self.in_cooldown
         self.best = value if better else self.best
