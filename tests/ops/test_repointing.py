@@ -14,7 +14,7 @@ def kinds(library):
 
 
 @pytest.mark.filterwarnings("ignore:Sparse")
-@pytest.mark.parametrize(("i", "j"), itertools.product(range(5), repeat=2))
+@pytest.mark.parametrize(("i", "j"), list(itertools.product(range(5), repeat=2)))
 def test_data_is_taken_from_the_same_kind_of_memory_only(i, j):
     said = []
     for library in (fb, torch):
