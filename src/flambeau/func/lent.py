@@ -50,7 +50,9 @@ class Exchange:
             if key not in self.places:
                 self.places[key] = len(self.inputs)
                 self.inputs.append((tensor, dim))  # which keeps it, and so its id
-            return tensor.select(dim, 0)  # type: ignore[attr-defined, no-any-return]
+            if tensor.shape[dim]:
+                return tensor.select(dim, 0)  # type: ignore[attr-defined, no-any-return]
+            return tensor.sum(dim).to(tensor.dtype)  # type: ignore[attr-defined, no-any-return]  # of no samples
         if key in self.places:
             return self.given[self.places[key]]
         region: Any = state.transforms

@@ -76,6 +76,14 @@ class MaskedTensor(Tensor):
         """The values, those that do not count, too."""
         return Tensor.as_subclass(self, Tensor)
 
+    @property
+    def _masked_data(self) -> Tensor:  # packages read it, and write into it
+        return self.get_data().detach()
+
+    @_masked_data.setter
+    def _masked_data(self, data: Tensor) -> None:
+        self._repoint(data)
+
     def get_mask(self) -> Tensor:
         """True where an element counts."""
         return self._masked_mask  # type: ignore[no-any-return]

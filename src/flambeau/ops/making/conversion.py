@@ -26,6 +26,7 @@ from ...core.dispatch.overloads import taken
 from ...core.tape.nodes import Refusing
 from ...core.tensor import copying, memory
 from ...core.tensor.looks import from_storage
+from ...core.tensor.repointing import may_hold
 from ...core.tensor.sparse import is_sparse, layout_of
 from ...core.tensor.storage import HostStorage, PartsStorage, Storage, cut_over, is_between_processes
 from ...core.tensor.tensor import Tensor, wrap
@@ -335,6 +336,12 @@ Tensor.volatile = property(lambda self: False, doc="False, as ever since `no_gra
 def is_same_size(input: Tensor, other: Tensor) -> bool:
     """Whether two tensors have the same shape."""
     return input.shape == other.shape
+
+
+@composite(methods=False)
+def _has_compatible_shallow_copy_type(input: Tensor, other: Tensor) -> bool:
+    """Whether `input.data = other` is possible: both dense, or both sparse, and both with values or both without."""
+    return may_hold(input, other)
 
 
 @_method
