@@ -15,6 +15,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
 import pytest
 import torch
 import torch.distributed
@@ -22,6 +24,7 @@ import torch.distributed
 import flambeau as fb
 import flambeau.distributed
 from flambeau.distributed.pipelining.schedules import get_schedule_class
+from flambeau.distributed.tensor.by_parts import _is_elementwise
 
 BOTH = (torch, fb)
 
@@ -421,3 +424,17 @@ def test_what_zero_takes(params: Any) -> None:
             dist.destroy_process_group()
 
     assert told(lambda: run(fb)) == told(lambda: run(torch))
+
+
+def test_what_reduces_within_is_not_elementwise() -> None:
+    """A function that says how two elements become one is elementwise, what it serves is not."""
+    shape = jax.ShapeDtypeStruct((4, 2), np.float64)
+    running = lambda x: jax.lax.scan(lambda c, row: (c + row, c * row), x[0], x)[1]  # noqa: E731
+    for function in (
+        lambda x: jax.lax.reduce(x, 0.0, jax.lax.bitwise_xor if x.dtype == bool else jax.lax.add, (0, 1)),
+        lambda x: x.at[np.array([1])].add(1.0),
+        lambda x: jax.lax.reduce_window(x, 0.0, jax.lax.add, (2, 1), (1, 1), "SAME"),
+        running,
+    ):
+        assert not _is_elementwise(function, (shape,))
+    assert _is_elementwise(lambda x: jax.nn.relu(x) + jax.nn.gelu(x) + jax.jit(jax.numpy.sin)(x), (shape,))
