@@ -435,3 +435,14 @@ def test_what_reduces_within_is_not_elementwise() -> None:
     ):
         assert not _is_elementwise(function, (shape,))
     assert _is_elementwise(lambda x: jax.nn.relu(x) + jax.nn.gelu(x) + jax.jit(jax.numpy.sin)(x), (shape,))
+
+
+def test_one_process_gives_out_whole_tensors_alone() -> None:
+    def run(t: Any) -> Any:
+        module = importlib.import_module(f"{t.__name__}.distributed.checkpoint.state_dict")
+        return module.get_model_state_dict(
+            t.nn.Linear(2, 1), options=module.StateDictOptions(broadcast_from_rank0=True)
+        )
+
+    assert told(lambda: run(fb)) == told(lambda: run(torch))
+    assert told(lambda: run(fb))[0] == "ValueError"

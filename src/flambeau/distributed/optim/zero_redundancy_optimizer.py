@@ -139,7 +139,7 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
         """Take a whole state: each process keeps that of its own parameters."""
         assert self.optim is not None
         if len(state_dict["param_groups"]) != len(self.param_groups):
-            raise ValueError("loaded state dict has a different number of parameter groups")
+            raise ValueError(message("other_number_of_groups"))
         numbers = self._numbers()
         held = self.optim.state_dict()
         own = {i: p for g, n in zip(self.optim.param_groups, held["param_groups"], strict=True)
