@@ -19,7 +19,7 @@ from flambeau.distributed.fsdp import fully_shard
 from flambeau.distributed.pipelining import PipelineStage, ScheduleDualPipeV, ScheduleInterleavedZeroBubble
 from flambeau.distributed.pipelining import ScheduleZBVZeroBubble as ZBV
 from flambeau.distributed.pipelining.schedules import get_schedule_class
-from flambeau.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+from flambeau.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
 from flambeau.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 from flambeau.nn import functional as F
 
@@ -112,6 +112,40 @@ def one_element_in_one_process() -> None:
         refused(RuntimeError, "Empty tensor not supported", one.item)
     if RANK == WORLD - 1:
         refused(RuntimeError, "not supported for tensor subclasses", one.tolist)
+
+
+@check
+def values_that_parts_do_not_tell() -> None:
+    """What a sweep over the operators found: casts of summands that round, vectors of no dimension, results of the host's values."""
+    mesh = init_device_mesh("cpu", (WORLD,))
+    whole = fb.tensor([[-4.7, 2.3, 9.9]], dtype=fb.float64)
+    share = 1 / 4 if RANK == 0 else 3 / 4 / (WORLD - 1)
+    total = DTensor.from_local(whole * share, mesh, [Partial()])
+    assert total.to(fb.float32).placements == (Partial(),)
+    for kind in (fb.int64, fb.uint8, fb.bool, fb.complex128):
+        made = total.to(kind)
+        assert made.placements == (Replicate(),) and made.full_tensor().tolist() == whole.to(kind).tolist(), kind
+
+    def laid(values: Any, placement: Any) -> Any:
+        return distribute_tensor(values, mesh, [placement])
+
+    one = laid(fb.tensor(-4.8), Replicate())
+    at = laid(fb.zeros(WORLD, dtype=fb.int64), Shard(0))
+    assert one.gather(0, laid(fb.tensor([0]), Shard(0))).full_tensor().tolist() == fb.tensor([-4.8]).tolist()
+    assert one.index_fill(0, at, 2.0).full_tensor().item() == 2.0
+    for placement in (Shard(0), Replicate()):
+        x = laid(fb.arange(8.0 * WORLD).reshape(2 * WORLD, 4), placement)
+        chosen = fb.masked_select(x, laid(fb.tensor(True), Replicate()))
+        assert chosen.full_tensor().tolist() == list(range(8 * WORLD))
+        rows = fb.repeat_interleave(x, laid(fb.full((2 * WORLD,), 2), Replicate()), dim=0)
+        assert rows.full_tensor()[:, 0].tolist() == [4.0 * (i // 2) for i in range(4 * WORLD)]
+    marks = laid(fb.arange(WORLD), Replicate())
+    assert F.one_hot(marks).full_tensor().tolist() == fb.eye(WORLD, dtype=fb.int64).tolist()
+    refused(RuntimeError, "it reads values that are cut", lambda: F.one_hot(laid(fb.arange(WORLD), Shard(0))))
+    signal = fb.arange(2.0 * WORLD, dtype=fb.float64).reshape(1, 2 * WORLD)
+    for transform in (fb.fft.irfftn, fb.fft.irfft2, fb.fft.rfft):
+        made = transform(laid(signal, Shard(1)))
+        np.testing.assert_allclose(made.full_tensor().numpy(), transform(signal).numpy(), atol=1e-12)
 
 
 @check

@@ -1136,13 +1136,13 @@ def replicated_without_a_wrapper() -> None:
 def averages_over_groups_of_several_sizes() -> None:
     p = nn.Parameter(fb.full((2,), float(RANK)))
     p.grad = fb.zeros(2)
-    averager = HierarchicalModelAverager({2: WORLD}, warmup_steps=1)
+    averager = HierarchicalModelAverager({2: WORLD, 4: WORLD}, warmup_steps=1)
     seen = []
-    for _ in range(3):
+    for _ in range(4):  # what is due is told by the number of the step, not by how many came after the warm-up
         averager.average_parameters([p])
         seen.append(p[0].item())
     mean = sum(range(WORLD)) / WORLD
-    assert seen == [float(RANK), mean, mean]
+    assert seen == [float(RANK), float(RANK), mean, mean]
     refused(ValueError, "must be equal to the size", lambda: HierarchicalModelAverager({1: WORLD + 1}))
     ddp = nn.parallel.DistributedDataParallel(nn.Linear(2, 1, bias=False))
     ddp.register_comm_hook(None, debugging_hooks.noop_hook)

@@ -15,6 +15,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
 import pytest
 import torch
 import torch.distributed
@@ -22,6 +24,7 @@ import torch.distributed
 import flambeau as fb
 import flambeau.distributed
 from flambeau.distributed.pipelining.schedules import get_schedule_class
+from flambeau.distributed.tensor.by_parts import _is_elementwise
 
 BOTH = (torch, fb)
 
@@ -354,3 +357,92 @@ def test_orders_of_pipelines_in_halves(name: str, each: int, n: int) -> None:
         text = " ".join(f"{own[which]}{what}{number}" for what, which, number in made._order())
         theirs = " ".join(str(one) for one in wanted[rank] if one is not None)
         assert text == re.sub(r"\((\w+);(\w+)\)OVERLAP_F_B", r"\1 \2", theirs)
+
+
+def hooked(t: Any, hook: Any) -> Any:
+    dist = begin(t)
+    try:
+        model = t.nn.parallel.DistributedDataParallel(t.nn.Linear(2, 1, bias=False))
+        model.register_comm_hook(None, hook(t))
+        model(t.ones(1, 2)).sum().backward()
+        return model.module.weight.grad, model.device_type, model.is_multi_device_module
+    finally:
+        dist.destroy_process_group()
+
+
+def tripled(t: Any) -> Any:
+    def hook(state: Any, bucket: t.distributed.GradBucket) -> t.futures.Future[t.Tensor]:
+        made = t.futures.Future()
+        made.set_result(bucket.buffer() * 3)
+        return made
+
+    hook.__annotations__ = {"bucket": t.distributed.GradBucket, "return": t.futures.Future[t.Tensor]}
+    return hook
+
+
+def annotated(**kinds: Any) -> Any:
+    def made(t: Any) -> Any:
+        hook = tripled(t)
+        hook.__annotations__ = kinds
+        return hook
+
+    return made
+
+
+@pytest.mark.parametrize(
+    "hook", [tripled, annotated(), annotated(bucket=int), annotated(**{"return": int}), lambda t: 3]
+)
+def test_hooks_of_one_process_are_called_and_their_annotations_looked_at(hook: Any) -> None:
+    assert told(lambda: hooked(fb, hook)) == told(lambda: hooked(torch, hook))
+
+
+def test_a_hook_gives_a_future() -> None:
+    with pytest.raises(RuntimeError, match=r"must return a .*Future object, but got builtins.int"):
+        hooked(fb, lambda t: lambda state, bucket: 3)
+
+
+def leaf(t: Any, kind: str = "float32") -> Any:
+    return t.ones(2, dtype=getattr(t, kind), requires_grad=True)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        lambda t: [], lambda t: 3, lambda t: leaf(t), lambda t: [leaf(t), {"params": [leaf(t)]}],
+        lambda t: [leaf(t), leaf(t, "float16")], lambda t: [{"params": [leaf(t, "float64")]}, {"params": [leaf(t)]}],
+        lambda t: iter([leaf(t), leaf(t)]),
+    ],
+)  # fmt: skip
+def test_what_zero_takes(params: Any) -> None:
+    def run(t: Any) -> Any:
+        dist = begin(t)
+        module = importlib.import_module(f"{t.__name__}.distributed.optim")
+        try:
+            made = module.ZeroRedundancyOptimizer(params(t), t.optim.SGD, lr=0.1)
+            return len(made.param_groups), told(lambda: made.load_state_dict({"state": {}, "param_groups": []}))
+        finally:
+            dist.destroy_process_group()
+
+    assert told(lambda: run(fb)) == told(lambda: run(torch))
+
+
+def test_what_reduces_within_is_not_elementwise() -> None:
+    """A function that says how two elements become one is elementwise, what it serves is not."""
+    shape = jax.ShapeDtypeStruct((4, 2), np.float64)
+    for function in (
+        lambda x: jax.lax.reduce(x, np.float64(0), lambda a, b: a + 2 * b, (0, 1)),
+        lambda x: jax.lax.scan(lambda total, row: (total + row, total * row), np.zeros(2), x)[1],
+    ):
+        assert not _is_elementwise(function, (shape,))
+    assert _is_elementwise(lambda x: jax.nn.relu(x) + jax.nn.gelu(x) + jax.jit(jax.numpy.sin)(x), (shape,))
+
+
+def test_one_process_gives_out_whole_tensors_alone() -> None:
+    def run(t: Any) -> Any:
+        module = importlib.import_module(f"{t.__name__}.distributed.checkpoint.state_dict")
+        return module.get_model_state_dict(
+            t.nn.Linear(2, 1), options=module.StateDictOptions(broadcast_from_rank0=True)
+        )
+
+    assert told(lambda: run(fb)) == told(lambda: run(torch))
+    assert told(lambda: run(fb))[0] == "ValueError"

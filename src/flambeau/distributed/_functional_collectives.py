@@ -73,6 +73,20 @@ def reduce_scatter_single(self: Tensor, reduceOp: str, scatter_dim: int, group: 
 reduce_scatter_tensor = reduce_scatter_tensor_autograd = reduce_scatter_single_autograd = reduce_scatter_single
 
 
+def all_gather_into_tensor_coalesced(self: list[Tensor], group: Any, tag: str = "") -> list[Tensor]:
+    """`all_gather_tensor` of each, along the first dimension."""
+    return [all_gather_tensor(tensor, 0, group) for tensor in self]
+
+
+def reduce_scatter_tensor_coalesced(
+    inputs: list[Tensor], reduceOp: str, scatter_dim: list[int], group: Any, tag: str = ""
+) -> list[Tensor]:
+    """`reduce_scatter_tensor` of each, along its own dimension."""
+    return [
+        reduce_scatter_tensor(tensor, reduceOp, dim, group) for tensor, dim in zip(inputs, scatter_dim, strict=True)
+    ]
+
+
 @functional()
 def all_to_all_single(
     self: Tensor, output_split_sizes: Any, input_split_sizes: Any, group: Any, tag: str = ""

@@ -26,6 +26,11 @@ def _get_global_rank(group: Any, rank: int) -> int:
     return groups.get_global_rank(group, rank)
 
 
+def _get_group_size(group: Any) -> int:
+    """`get_world_size` by its private name."""
+    return groups.get_world_size(group)
+
+
 def _get_default_store() -> Store:
     """The store by which the processes have found each other. ValueError before `init_process_group`."""
     store = groups.default_group().store

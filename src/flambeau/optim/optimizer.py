@@ -372,7 +372,7 @@ class Optimizer:
             )
         known = {param for group in self.param_groups for param in group["params"]}
         if not known.isdisjoint(params):
-            raise ValueError("some parameters appear in more than one parameter group of the optimizer")
+            raise ValueError(message("parameters_in_two_groups"))
         structure.version += 1
         self.param_groups.append(param_group)
         if (trace := recorder()) is not None:

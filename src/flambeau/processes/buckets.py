@@ -163,7 +163,13 @@ class Averaging:
         gradients = [self._nothing(p) if p.grad is None or absent else p.grad for p in bucket]
         made = GradBucket(len(self._begun), len(self._begun) + 1 == len(self.buckets), flattened(gradients), bucket)
         if self.hook is not None:
-            self._begun.append((made, self.hook(made)))
+            begun = self.hook(made)
+            if not callable(getattr(begun, "wait", None)):
+                raise RuntimeError(
+                    "DDP communication hook's callback must return a torch.futures.Future object, but got "
+                    f"{type(begun).__module__}.{type(begun).__qualname__}"
+                )
+            self._begun.append((made, begun))
             return
         with no_grad():
             flat = made.buffer().div_(self.divisor)

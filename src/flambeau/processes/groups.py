@@ -42,7 +42,7 @@ class Backend(str):
 
     def __new__(cls, name: str) -> Backend:
         if not isinstance(name, str):
-            raise ValueError(f"Backend constructor parameter must be string-ish, but got {name!r}")
+            raise ValueError("Backend constructor parameter must be string-ish")
         return super().__new__(cls, name.lower())
 
 

@@ -56,6 +56,14 @@ class StateDictOptions:
     dsd_fqn_modifiers: str = "_fqn_modifiers"
 
 
+def _checked(options: StateDictOptions | None) -> StateDictOptions:
+    """The options, or the usual ones. ValueError for one process's values that are no whole tensors."""
+    chosen = options or StateDictOptions()
+    if chosen.broadcast_from_rank0 and not chosen.full_state_dict:
+        raise ValueError("full_state_dict must be True when broadcast_from_rank0 is True.")
+    return chosen
+
+
 def _plain(model: Any) -> Callable[[str], str]:
     """A function that takes the `module.` of DistributedDataParallel out of a name, so that it says the same with and without."""
     wrapped = [
@@ -134,7 +142,7 @@ def get_model_state_dict(
     """The model's state dict. With `ignore_frozen_params` without what needs no gradient, with `full_state_dict` with whole
     tensors; on the CPU (`cpu_offload`) those are in the first process alone, and the others get an empty dictionary.
     """
-    options = options or StateDictOptions()
+    options = _checked(options)
     frozen = (
         {name for name, p in model.named_parameters() if not p.requires_grad} if options.ignore_frozen_params else set()
     )
@@ -162,7 +170,7 @@ def set_model_state_dict(
 
     What is on the meta device is replaced. An empty dict loads nothing, and nothing is missing.
     """
-    options, plain = options or StateDictOptions(), _plain(model)
+    options, plain = _checked(options), _plain(model)
     if not model_state_dict and not options.broadcast_from_rank0:
         return _IncompatibleKeys([], [])
     targets = model.state_dict()
@@ -249,7 +257,7 @@ def get_optimizer_state_dict(
 
     An optimizer that has made no step is given its first state.
     """
-    options = options or StateDictOptions()
+    options = _checked(options)
     names, state, made_groups = _names(model), {}, []
     within = _within(model, submodules)
     for optimizer in _listed(optimizers):
@@ -268,7 +276,7 @@ def set_optimizer_state_dict(
     model: Any, optimizers: Any, optim_state_dict: dict[str, Any], *, options: StateDictOptions | None = None
 ) -> None:
     """Load it: state takes the layout of its parameter. With `broadcast_from_rank0` all take the first process's."""
-    options, names = options or StateDictOptions(), _names(model)
+    options, names = _checked(options), _names(model)
     given = _from_first(optim_state_dict, options)
     for optimizer in _listed(optimizers):
         own_dict = _unflat(given, optimizer, names) if options.flatten_optimizer_state_dict else given

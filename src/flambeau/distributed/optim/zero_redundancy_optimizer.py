@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from ...core.dispatch.messages import message
 from ...core.tensor.tensor import Tensor
 from ...nn.parallel.distributed import synchronise
 from ...optim.optimizer import Optimizer
@@ -22,6 +23,26 @@ class _Answers(JoinHook):
     def main_hook(self) -> None:
         """Update one's own parameters, and send them."""
         self.optimizer.step()
+
+
+def _looked_at(params: Any) -> list[Any]:
+    """The parameters, or the groups of them. TypeError for anything else, ValueError for none and for two dtypes."""
+    wanted = "`params` argument should be an iterable of Tensors"
+    if isinstance(params, Tensor):
+        raise TypeError(f"{wanted}, but got {params.type()}")
+    if not isinstance(params, Iterable):
+        raise TypeError(f"{wanted} or dicts, but got {type(params).__name__}")
+    given = list(params)
+    if not given:
+        raise ValueError("ZeroRedundancyOptimizer got an empty parameter list")
+    if not all(isinstance(p, Tensor) for p in given) and not all(isinstance(p, dict) for p in given):
+        raise TypeError(f"{wanted} or dicts")
+    groups = [[p] if isinstance(p, Tensor) else p.get("params", []) for p in given]
+    kinds = [p.type() for group in groups for p in ([group] if isinstance(group, Tensor) else group)]
+    for kind in kinds:
+        if kind != kinds[0]:
+            raise ValueError(message("zero_of_two_dtypes", first=kinds[0], second=kind))
+    return given
 
 
 class ZeroRedundancyOptimizer(Optimizer, Joinable):
@@ -45,7 +66,7 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
         self._whole: dict[int, Any] | None = None
         self.optim: Optimizer | None = None
         self._owner: dict[Tensor, int] = {}
-        super().__init__(params, defaults)
+        super().__init__(_looked_at(params), defaults)
         self._share_out([p for group in self.param_groups for p in group["params"]])
         self.optim = self._class([self._mine(group) for group in self.param_groups], **self._defaults)
         self._take_options()
@@ -117,6 +138,8 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take a whole state: each process keeps that of its own parameters."""
         assert self.optim is not None
+        if len(state_dict["param_groups"]) != len(self.param_groups):
+            raise ValueError(message("other_number_of_groups"))
         numbers = self._numbers()
         held = self.optim.state_dict()
         own = {i: p for g, n in zip(self.optim.param_groups, held["param_groups"], strict=True)

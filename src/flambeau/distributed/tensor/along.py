@@ -23,13 +23,13 @@ Lengths = tuple[int, ...]
 
 def _dim(options: Options, ndim: int) -> set[int]:
     dim = options.get("dim")
-    return {dim % ndim} if isinstance(dim, int) else set(range(ndim))
+    return {dim % ndim} if isinstance(dim, int) and ndim else set(range(ndim))
 
 
 def _dims(options: Options, ndim: int) -> set[int]:
     dims = options.get("dims")
     dims = (dims,) if isinstance(dims, int) else dims
-    return {d % ndim for d in dims} if dims else set(range(ndim))
+    return {d % ndim for d in dims} if dims and ndim else set(range(ndim))
 
 
 def _normalized(options: Options, ndim: int) -> set[int]:
@@ -45,6 +45,15 @@ def _matrix(options: Options, ndim: int) -> set[int]:
     return {ndim - 2, ndim - 1}
 
 
+def _transformed(options: Options, ndim: int) -> set[int]:
+    """Those that a Fourier transform runs over. XLA's refuses values that it has cut itself there."""
+    dims, sizes = options.get("dim"), options.get("s")
+    if dims is None:
+        return set(range(ndim if sizes is None else ndim - len(sizes), ndim))
+    return {d % ndim for d in ((dims,) if isinstance(dims, int) else dims)}
+
+
+_FOURIER = [kind + ending for kind in ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft") for ending in ("", "2", "n")]
 _BATCHED = frozenset(
     "sort argsort topk cummax cummin gather scatter scatter_add".split()
 )  # sums are cut for these, not repeated
@@ -57,6 +66,7 @@ _ALONG: dict[str, Callable[[Options, int], set[int]]] = {
     "fliplr": lambda options, ndim: {1},
     "flipud": lambda options, ndim: {0},
     "roll": _dims,
+    **dict.fromkeys(_FOURIER, _transformed),
     **dict.fromkeys(("layer_norm", "rms_norm"), _normalized),
     **dict.fromkeys(("tril", "triu"), _matrix),
     "constant_pad": _padded,

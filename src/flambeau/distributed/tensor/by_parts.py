@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ...core.array.meta import MetaArray
@@ -113,11 +114,17 @@ def _changes_rank(equation: Any) -> bool:
     )
 
 
+# What only calls the functions within it. Those within others say how elements of several places become one (reduce, scan, scatter).
+_CALLS = frozenset("jit pjit closed_call core_call custom_jvp_call custom_vjp_call checkpoint remat2 while".split())
+
+
 def _all_elementwise(jaxpr: Any) -> bool:
     for equation in jaxpr.eqns:
         inner = [p for p in equation.params.values() if hasattr(p, "jaxpr") or hasattr(p, "eqns")]
         if inner:
-            if not all(_all_elementwise(getattr(p, "jaxpr", p)) for p in inner):
+            if equation.primitive.name not in _CALLS or not all(
+                _all_elementwise(getattr(p, "jaxpr", p)) for p in inner
+            ):
                 return False
         elif equation.primitive.name == "broadcast_in_dim":
             rank, last = len(equation.params["shape"]), equation.params["broadcast_dimensions"]
@@ -134,8 +141,17 @@ _JOINS = frozenset(("cat", "stack", "hstack", "vstack"))
 _SCALED = frozenset(("mul", "true_divide", "neg", "cast", "clone"))  # a sum, by numbers
 
 
+def _keeps_sums(options: Options, kind: np.dtype) -> bool:
+    """Whether a cast of summands is the cast of their sum, as near as floats are: what is rounded to integers, or is true, is not."""
+    target = np.dtype(options["target"])
+    return jnp.issubdtype(target, jnp.floating) or (kind.kind in "iu" and target.kind in "iu")
+
+
 def _elementwise(operands: list[_Operand], options: Options) -> _Result:
     name = options["name"]
+    summed = any(isinstance(p, Partial) for p in operands[0].placements)
+    if name == "cast" and summed and not _keeps_sums(options, operands[0].tensor._np_dtype):
+        raise _Whole
     if name in _MOVED or name in _JOINS:
         if any(isinstance(p, Shard) for o in operands for p in o.placements):
             raise _Whole

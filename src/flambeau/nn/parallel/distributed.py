@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -105,6 +106,8 @@ class DistributedDataParallel(Module, Joinable):
         self.output_device = output_device
         self.dim = dim
         self.device: Any = next(iter(module.parameters())).device
+        self.device_type: str = self.device.type
+        self.is_multi_device_module: bool = len({p.device for p in module.parameters()}) > 1
         self.broadcast_buffers: bool = True if broadcast_buffers is None else broadcast_buffers
         if forward_sync_buffers is not None:
             self.broadcast_buffers = forward_sync_buffers
@@ -128,6 +131,9 @@ class DistributedDataParallel(Module, Joinable):
         layers = (m for m in self.module.modules() if isinstance(m, (Embedding, EmbeddingBag)) and m.sparse)
         sparse = [m.weight for m in layers]
         self._averaging = Averaging(names, parameters, self.process_group, cap, unused, self._averages, sparse)
+
+    def _trained(self) -> list[tuple[str, Tensor]]:
+        return [(n, p) for n, p in self.module.named_parameters() if p.requires_grad and n not in self._ignored]
 
     @property
     def bucket_bytes_cap(self) -> int:
@@ -172,7 +178,7 @@ class DistributedDataParallel(Module, Joinable):
 
     def _get_ddp_logging_data(self) -> dict[str, Any]:
         """What is known of this wrapper, by PyTorch's keys; what is measured there is left out."""
-        trained = [p for n, p in self.module.named_parameters() if p.requires_grad and n not in self._ignored]
+        trained = [p for _, p in self._trained()]
         return {
             "backend_name": self.process_group.name(),
             "module_name": type(self.module).__name__,
@@ -239,13 +245,16 @@ class DistributedDataParallel(Module, Joinable):
         return self._joined(True)[0]
 
     def register_comm_hook(self, state: object, hook: Callable[..., Any]) -> None:
-        """Have `hook(state, bucket)` average the gradients: it gives a Future of the flat tensor."""
+        """Have `hook(state, bucket)` average the gradients: it gives a Future of the flat tensor. In a group of one process, too.
+
+        TypeError for what can't be called, ValueError for annotations of other types, RuntimeError for a second hook.
+        """
         if not callable(hook):
             raise TypeError("Communication hook must be callable.")
+        _look_at_annotations(hook)
         if self._averaging is None:
-            raise RuntimeError(
-                "DistributedDataParallel: a group of one process does not communicate, so no hook would be called"
-            )
+            self._start(self._trained())
+        assert self._averaging is not None
         if self._averaging.hook is not None:
             raise RuntimeError("register_comm_hook or register_builtin_comm_hook can only be called once.")
         self._averaging.hook = lambda bucket: hook(state, bucket)
@@ -272,9 +281,7 @@ class DistributedDataParallel(Module, Joinable):
         super().__setstate__(state)
         self.process_group = chosen(None)
         if self.process_group.size() > 1:
-            self._start(
-                [(n, p) for n, p in self.module.named_parameters() if p.requires_grad and n not in self._ignored]
-            )
+            self._start(self._trained())
 
 
 class _Answers(JoinHook):
@@ -301,6 +308,21 @@ class _Answers(JoinHook):
         synchronise([*ddp.module.parameters(), *ddp._buffers_to_send()], ddp.process_group, root)
         if ddp._averaging is not None:
             ddp._averaging.divisor = ddp.process_group.size()
+
+
+def _look_at_annotations(hook: Callable[..., Any]) -> None:
+    """ValueError where a hook's annotations say that it takes or gives something else; those that are texts are not looked at."""
+    try:
+        signature = inspect.signature(hook)
+    except (TypeError, ValueError):  # a callable that tells nothing of itself
+        return
+    bucket = signature.parameters.get("bucket")
+    takes = inspect.Parameter.empty if bucket is None else bucket.annotation
+    if takes not in (inspect.Parameter.empty, GradBucket) and not isinstance(takes, str):
+        raise ValueError(message("hook_bucket_annotation"))
+    gives = signature.return_annotation
+    if gives is not inspect.Signature.empty and not isinstance(gives, str) and "Future" not in str(gives):
+        raise ValueError(message("hook_return_annotation"))
 
 
 def _refuse(**options: Any) -> None:

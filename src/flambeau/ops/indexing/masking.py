@@ -59,9 +59,12 @@ def host_values(name: str, tensor: Tensor) -> np.ndarray:
 
 
 def like_on_device(values: np.ndarray, tensor: Tensor) -> Tensor:
-    """A tensor of host values where `tensor` lives."""
+    """A tensor of host values where `tensor` lives; whole on each device where that is cut, as they are in another shape."""
     array = tensor._array
-    return wrap(devices.put(values, None if isinstance(array, jax.core.Tracer) else array.sharding))
+    where = None if isinstance(array, jax.core.Tracer) else array.sharding
+    if isinstance(where, jax.sharding.NamedSharding) and where.num_devices > 1:
+        return wrap(devices.spread(values, jax.sharding.NamedSharding(where.mesh, jax.sharding.PartitionSpec())))
+    return wrap(devices.put(values, where))
 
 
 def _together(*shapes: tuple[int, ...]) -> tuple[int, ...]:

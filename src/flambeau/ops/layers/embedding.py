@@ -24,7 +24,7 @@ from ...core.tensor.sparse import SparseArray, check_not_traced
 from ...core.tensor.tensor import Tensor, from_host
 from ...native.moving import rows_at
 from ..shape.joining import cat
-from ..support.checks import all_inside, demand, on_host, refuse_outside, type_name
+from ..support.checks import all_inside, demand, host_values, on_host, refuse_outside, type_name
 from .normalization import vector_norm
 
 
@@ -360,7 +360,7 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
         lambda x: (x < 0, x), lambda value: RuntimeError(f"Class values must be non-negative. (Got {value}.)"), tensor
     )
     if num_classes == -1:
-        num_classes = int(tensor.detach().cpu().numpy().max()) + 1
+        num_classes = int(host_values(tensor, "one_hot", "the number of classes depends").max()) + 1
     refuse_outside(tensor, num_classes, "Class values must be smaller than num_classes. (Got {}.)", RuntimeError)
     return _one_hot(tensor, num_classes)
 

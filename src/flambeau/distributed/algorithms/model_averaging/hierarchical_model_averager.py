@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ....core.dispatch.messages import message
 from ....processes.groups import chosen, get_world_size, new_subgroups
 from .averagers import ModelAverager
 from .utils import average_parameters_or_parameter_groups
 
 
 class HierarchicalModelAverager(ModelAverager):
-    """`period_group_size_dict` says {every so many steps: over so many processes}, both growing; a step averages over the largest group
-    whose time it is, after the first `warmup_steps`.
+    """`period_group_size_dict` says {every so many steps: over so many processes}. A step, counted from the first, averages over the
+    last group of those whose time it is; none of the first `warmup_steps` does.
 
-    ValueError for sizes that do not grow, do not divide the number of processes, or whose last is not that of the whole group.
+    ValueError if the first period is below 1, the last size is not that of the whole group, or one does not divide it.
     """
 
     def __init__(
@@ -26,16 +27,11 @@ class HierarchicalModelAverager(ModelAverager):
         periods, sizes = list(period_group_size_dict), list(period_group_size_dict.values())
         if periods[0] <= 0:
             raise ValueError("The minimum period in arg ``period_group_size_dict`` must be a positive value.")
-        if sizes != sorted(set(sizes)) or periods != sorted(set(periods)):
-            raise ValueError(f"periods and group sizes must grow together, got {dict(period_group_size_dict)}")
-        if warmup_steps < 0:
-            raise ValueError("Arg ``warmup_steps`` must be a non-negative number.")
         overall = chosen(process_group)
         if sizes[-1] != overall.size():
-            raise ValueError(
-                f"The last value in arg ``period_process_group_dict`` {sizes[-1]} must be equal to the size of arg "
-                f"``process_group`` {overall.size()}."
-            )
+            raise ValueError(message("averager_of_fewer", size=sizes[-1], overall=overall.size()))
+        if warmup_steps < 0:
+            raise ValueError("Arg ``warmup_steps`` must be a non-negative number.")
         self.warmup_steps = warmup_steps
         self.period_process_group_dict: dict[int, Any] = {
             period: overall if size == get_world_size() else new_subgroups(size)[0]
@@ -48,7 +44,7 @@ class HierarchicalModelAverager(ModelAverager):
         due = [
             group
             for period, group in self.period_process_group_dict.items()
-            if self.step >= self.warmup_steps and (self.step - self.warmup_steps) % period == 0
+            if self.step >= self.warmup_steps and self.step % period == 0
         ]
         if due:
             average_parameters_or_parameter_groups(params, due[-1])
