@@ -96,3 +96,27 @@ def test_dtypes_that_normalizations_refuse() -> None:
         return said
 
     assert told(fb) == told(torch)
+
+
+OF_HALVES = {
+    "hardsigmoid": lambda t, x: t.nn.functional.hardsigmoid(x),
+    "hardswish": lambda t, x: t.nn.functional.hardswish(x),
+    "glu": lambda t, x: t.nn.functional.glu(x),
+    "hypot": lambda t, x: t.hypot(x, x.flip(0)),
+    "logaddexp2": lambda t, x: t.logaddexp2(x, x.flip(0)),
+    "addcdiv": lambda t, x: t.addcdiv(x, x.flip(0), x.abs() + 1, value=0.3),
+    "gradient": lambda t, x: t.gradient(x)[0],
+    "trace": lambda t, x: x[:900].reshape(30, 30).trace(),
+    "std": lambda t, x: x.reshape(10, -1).std(0),
+    "renorm": lambda t, x: x.reshape(10, -1).renorm(2, 0, 3.0),
+    "huber_loss": lambda t, x: t.nn.functional.huber_loss(x, x.flip(0), reduction="none"),
+    "smooth_l1_loss": lambda t, x: t.nn.functional.smooth_l1_loss(x, x.flip(0), reduction="none"),
+}
+
+
+@pytest.mark.parametrize("half", ["bfloat16", "float16"])
+@pytest.mark.parametrize("name", OF_HALVES)
+def test_halves_are_rounded_once(name: str, half: str) -> None:
+    numbers = [((i * 7919) % 1000) / 40 - 12.5 for i in range(1000)]
+    ours, theirs = (OF_HALVES[name](t, t.tensor(numbers, dtype=getattr(t, half))) for t in (fb, torch))
+    agree_on_value(ours, theirs, exact=True)

@@ -5,6 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from ..array.geometry import Geometry
+from ..tape.nodes import is_differentiable
+
+
+def refuse_other_kinds(tensor: Any, other: Any) -> None:
+    """Raises RuntimeError if `tensor` can't have the memory of `other`."""
+    if tensor._edge is not None and not is_differentiable(other._np_dtype):
+        raise RuntimeError("data set to a tensor that requires gradients must be floating point or complex dtype")
+    if not may_hold(tensor, other):
+        raise RuntimeError(
+            "Attempted to call `variable.set_data(tensor)`, but `variable` and `tensor` have incompatible tensor type."
+        )
 
 
 def may_hold(tensor: Any, other: Any) -> bool:

@@ -19,7 +19,7 @@ from ..context.tracing import structure
 from ..tape import taking
 from ..tape.nodes import NOBODY, AccumulateGrad, CopySlices, Edge, Unrelated, ViewNode, hooked, is_differentiable, shown
 from ..tape.places import Look, seen_from
-from .repointing import may_hold
+from .repointing import refuse_other_kinds
 from .storage import DetachedStorage, HostStorage, PartsStorage, Storage
 
 _new = object.__new__
@@ -299,12 +299,7 @@ class Tensor:
     def data(self, other: Tensor) -> None:
         if not isinstance(other, Tensor):
             raise TypeError(f"Variable data has to be a tensor, but got {type(other).__name__}")
-        if self._edge is not None and not is_differentiable(other._np_dtype):
-            raise RuntimeError("data set to a tensor that requires gradients must be floating point or complex dtype")
-        if not may_hold(self, other):
-            raise RuntimeError(
-                "Attempted to call `variable.set_data(tensor)`, but `variable` and `tensor` have incompatible tensor type."
-            )
+        refuse_other_kinds(self, other)
         self._repoint(other)
 
     def _repoint(self, other: Tensor) -> None:

@@ -33,6 +33,7 @@ from ..support.checks import (
     refuse_masks,
     refuse_negated_mask,
     scalar_name,
+    wide,
 )
 from ..support.declare import alias, named_by_numbers, unary
 from ..support.images import ADD
@@ -108,7 +109,8 @@ def mul(input: Array, other: Array) -> Array:
 def addcmul(input: Array, tensor1: Array, tensor2: Array, *, value: Scalar = 1) -> Array:
     """`input + value * tensor1 * tensor2`, with broadcasting."""
     refuse("addcmul_cpu_out", input, BOOL)
-    return input + _times(value, tensor1 * tensor2)
+    x, a, b = wide(input), wide(tensor1), wide(tensor2)
+    return (x + _times(value, a * b)).astype(input.dtype)
 
 
 def _refuse_integers(input: Any, tensor1: Any, tensor2: Any, *value: Any) -> None:
@@ -127,7 +129,8 @@ def _refuse_integers(input: Any, tensor1: Any, tensor2: Any, *value: Any) -> Non
           room={"value": "wide inexact"}, unrounded=("value",))  # fmt: skip
 def addcdiv(input: Array, tensor1: Array, tensor2: Array, *, value: Scalar = 1) -> Array:
     """`input + value * tensor1 / tensor2`, with broadcasting. RuntimeError if both tensors are of integers or bools."""
-    return input + _times(value, tensor1) / tensor2
+    x, a, b = wide(input), wide(tensor1), wide(tensor2)
+    return (x + _times(value, a) / b).astype(input.dtype)
 
 
 def _neg(x: jax.Array) -> jax.Array:
@@ -455,7 +458,7 @@ def lerp(input: Array, end: Array, weight: Array) -> Array:
 def hypot(input: Array, other: Array) -> Array:
     """`sqrt(input ** 2 + other ** 2)`, safe from overflow."""
     refuse("hypot_cpu", input, BOOL, INTEGER, COMPLEX)
-    return _hypot(input, other)
+    return _hypot(wide(input), wide(other)).astype(input.dtype)
 
 
 @jax.custom_jvp
@@ -474,7 +477,9 @@ def _hypot_jvp(primals: Any, tangents: Any) -> Any:
 def logaddexp(input: Array, other: Array) -> Array:
     """`log(exp(input) + exp(other))`, safe from overflow."""
     refuse("logaddexp_cpu", input, BOOL, INTEGER)
-    return complex_logaddexp(input, other) if category(input) == COMPLEX else _logaddexp(input, other, math.e)
+    if category(input) == COMPLEX:
+        return complex_logaddexp(input, other)
+    return _logaddexp(wide(input), wide(other), math.e).astype(input.dtype)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
@@ -509,7 +514,7 @@ def logaddexp2(input: Array, other: Array) -> Array:
         RuntimeError: The size of tensor a (2) must match the size of tensor b (3) at non-singleton dimension 0
     """
     refuse("logaddexp2_cpu", input, BOOL, INTEGER, COMPLEX)
-    return _logaddexp(input, other, 2.0)
+    return _logaddexp(wide(input), wide(other), 2.0).astype(input.dtype)
 
 
 def _check_steps(input: Any, values: Any) -> None:

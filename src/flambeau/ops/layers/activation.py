@@ -206,19 +206,20 @@ def softshrink(input: Array, lambd: float = 0.5) -> Array:
 def hardsigmoid(input: Array) -> Array:
     """min(max(0, x + 3), 6) / 6"""
     require_floating("hardsigmoid_cpu", input)
-    inside = (input > -3) & (input < 3)
-    line = jnp.where(inside, input, lax.stop_gradient(input)) / 6 + 0.5  # flat where it is nan, too
-    return jnp.where(input <= -3, 0.0, jnp.where(input >= 3, 1.0, line)).astype(input.dtype)
+    x = wide(input)
+    line = jnp.where((x > -3) & (x < 3), x, lax.stop_gradient(x)) / 6 + 0.5  # flat where it is nan, too
+    return jnp.where(x <= -3, 0.0, jnp.where(x >= 3, 1.0, line)).astype(input.dtype)
 
 
 @operator(methods=False, public=())
 def hardswish(input: Array) -> Array:
     """x * hardsigmoid(x)"""
     require_floating("hardswish_cpu", input)
-    bent = (input > -3) & (input < 3)
-    within = jnp.where(bent, input, jnp.zeros((), input.dtype))  # so that the slope at infinity is no 0 * inf
-    straight = jnp.where(input <= -3, input * 0, input)  # of -inf nan, as PyTorch has it
-    return jnp.where(bent, within * ((within + 3) / 6), straight)
+    x = wide(input)
+    bent = (x > -3) & (x < 3)
+    within = jnp.where(bent, x, jnp.zeros((), x.dtype))  # so that the slope at infinity is no 0 * inf
+    straight = jnp.where(x <= -3, x * 0, x)  # of -inf nan, as PyTorch has it
+    return jnp.where(bent, within * ((within + 3) / 6), straight).astype(input.dtype)
 
 
 # ---------------------------------------------------------------- smooth
@@ -365,8 +366,8 @@ def glu(input: Array, dim: int = -1) -> Array:
     axis = normalized_dim(dim, input.ndim)
     if input.shape[axis] % 2:
         raise RuntimeError(f"Halving dimension must be even, but dimension {axis} is size {input.shape[axis]}")
-    a, b = jnp.split(input, 2, axis)
-    return a * jax.nn.sigmoid(b)
+    a, b = jnp.split(wide(input), 2, axis)
+    return (a * jax.nn.sigmoid(b)).astype(input.dtype)
 
 
 # ---------------------------------------------------------------- softmax family

@@ -24,7 +24,7 @@ from ...core.tensor.sparse import SparseArray, check_not_traced
 from ...core.tensor.tensor import Tensor, from_host
 from ...native.moving import rows_at
 from ..shape.joining import cat
-from ..support.checks import all_inside, demand, host_values, on_host, refuse_outside, type_name
+from ..support.checks import all_inside, demand, host_values, on_host, refuse_outside, type_name, wide
 from .normalization import vector_norm
 
 
@@ -202,11 +202,12 @@ def _embedding_bag(
         found = (first >= 0) & (first < rows.shape[0])
         chosen = jnp.take_along_axis(rows, jnp.where(found, first, 0), 0) if rows.shape[0] else top
         return jnp.where(found, chosen, 0).astype(weight.dtype)
+    rows = wide(rows)
     if weights is not None:
-        rows = rows * weights[:, None]
+        rows = rows * wide(weights)[:, None]
     total = jax.ops.segment_sum(jnp.where(counted[:, None], rows, 0), bag, bags)
     if mode == "mean":
-        counts = jax.ops.segment_sum(counted.astype(weight.dtype), bag, bags)
+        counts = jax.ops.segment_sum(counted.astype(rows.dtype), bag, bags)
         total = total / jnp.maximum(counts, 1)[:, None]
     return total.astype(weight.dtype)
 

@@ -26,6 +26,7 @@ from ..support.checks import (
     require_floating,
     scalar_name,
     type_name,
+    wide,
 )
 from ..support.losses import REDUCTIONS, by_reduction, is_zero, loss, reduced
 from ..support.steps import Steps
@@ -100,11 +101,14 @@ def smooth_l1_loss(
 ) -> Array:  # fmt: skip
     """(x - y)^2 / (2 beta) where |x - y| < beta, else |x - y| - beta / 2"""
     require_floating("smooth_l1_cpu", input)
-    distance = modulus(input - target)
+    if input.dtype == jnp.bfloat16:  # PyTorch rounds the steps of float16 alone, and in huber_loss those of bfloat16
+        distance = modulus(wide(input) - wide(target))
+    else:
+        distance = modulus(input - target)
     if not is_zero(beta):
         safe = jnp.where(beta == 0, 1, beta)  # 0 / 0 in the branch that is not taken would be in the gradient
         distance = jnp.where(distance >= beta, distance - beta / 2, jnp.square(_below(distance, beta)) / (2 * safe))
-    return reduced(distance, reduction)
+    return reduced(distance, reduction, input.dtype)
 
 
 @jax.custom_jvp
@@ -142,7 +146,7 @@ def huber_loss(
     if not can_cast(have, want):
         raise RuntimeError(f"result type {have.abbr} can't be cast to the desired output type {want.abbr}")
     require_floating("huber_cpu", x)
-    distance = modulus(x - y)
+    distance = modulus(wide(x) - wide(y) if x.dtype == jnp.float16 else x - y)
     losses = jnp.where(distance >= delta, delta * (distance - delta / 2), jnp.square(_below(distance, delta)) / 2)
     losses = _written_for(losses, input, target)
     if weight is not None:  # unlike mse_loss and l1_loss, whose mean is the weighted one

@@ -15,7 +15,17 @@ from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, Scalar, Static, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..reduce.statistics import distance, vector_norm
-from ..support.checks import category, demand, inexact, normalized_dim, refuse, require_floating, scalar_name, type_name
+from ..support.checks import (
+    category,
+    demand,
+    inexact,
+    normalized_dim,
+    refuse,
+    require_floating,
+    scalar_name,
+    type_name,
+    wide,
+)
 from .checks import LINALG, floating
 from .products import same_dtype, times
 
@@ -155,12 +165,15 @@ def renorm(input: Array, p: Static[float], dim: int, maxnorm: Scalar) -> Array:
         raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {input.ndim} dimensions")
     axis = normalized_dim(dim, input.ndim)
     others = tuple(i for i in range(input.ndim) if i != axis)
-    size = vector_norm(jax.lax.stop_gradient(input), float(p), others, True)
+    x = wide(input)
+    size = vector_norm(jax.lax.stop_gradient(x), float(p), others, True)
     limit = jnp.asarray(maxnorm).astype(size.dtype)
     # the small number is PyTorch's guard against rounding above the limit
     longer = size > limit
-    size = vector_norm(jnp.where(longer, input, 1), float(p), others, True)  # the slope of another one may be nan
-    return input * jnp.where(longer, limit / (jnp.where(longer, size, 1) + 1e-7), 1).astype(input.dtype)
+    size = vector_norm(jnp.where(longer, x, 1), float(p), others, True)  # the slope of another one may be nan
+    return (x * jnp.where(longer, limit / (jnp.where(longer, size, 1) + 1e-7), 1).astype(input.dtype)).astype(
+        input.dtype
+    )
 
 
 def _covariance(x: jax.Array, correction: int, fweights: jax.Array | None, aweights: jax.Array | None) -> jax.Array:

@@ -203,12 +203,13 @@ def _gradient(
     if input.dtype == jnp.uint8:
         raise RuntimeError("torch.gradient does not support uint8 input.")
     refuse_masks(input, input)
-    y, found = inexact(input), []
+    y, found = wide(inexact(input)), []
+    dtype = inexact(input).dtype
     for k, axis in enumerate(dims):
         if y.shape[axis] < edge_order + 1:
             raise RuntimeError("torch.gradient expected each dimension size to be at least edge_order+1")
         x = jnp.arange(y.shape[axis], dtype=y.dtype) * spacing[k] if points is None else points[k].astype(y.dtype)
-        found.append(_slopes(y, x, axis, edge_order))
+        found.append(_slopes(y, x, axis, edge_order).astype(dtype))
     return tuple(found)
 
 

@@ -47,7 +47,7 @@ def _root(x: jax.Array) -> jax.Array:
 
 
 def _moments(x: jax.Array, dim: Dim, correction: float, keepdim: bool) -> tuple[jax.Array, jax.Array]:
-    """The variance and the mean over `dim`."""
+    """The variance (of halves in float32) and the mean over `dim`."""
     if category(x) < FLOAT:
         raise RuntimeError("std and var only support floating point and complex dtypes")
     axes = axes_of(dim, x.ndim)
@@ -58,7 +58,7 @@ def _moments(x: jax.Array, dim: Dim, correction: float, keepdim: bool) -> tuple[
     freedom = jnp.asarray(builtins.max(count - correction, 0), squares.dtype)
     variance = (squares if keepdim else squares.squeeze(axes)) / freedom
     mean = mean if keepdim else mean.squeeze(axes)
-    return variance.astype(x.real.dtype), mean.astype(x.dtype)
+    return variance, mean.astype(x.dtype)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
@@ -82,7 +82,7 @@ def _spread(name: str, deviation: bool, with_mean: bool, doc: str) -> Callable[.
         if with_mean and category(input) < FLOAT:
             raise RuntimeError(f"{name} only support floating point and complex dtypes")
         variance, mean = _moments(input, dim, correction, keepdim)
-        spread = _root(variance) if deviation else variance
+        spread = (_root(variance) if deviation else variance).astype(input.real.dtype)
         return (spread, mean) if with_mean else spread
 
     compute.__name__ = name

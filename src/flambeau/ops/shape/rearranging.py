@@ -11,7 +11,7 @@ import numpy as np
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.dispatch.promotion import convert
 from ...core.tensor.tensor import Tensor
-from ..support.checks import BOOL, normalized_dim, refuse, summed_dtype
+from ..support.checks import BOOL, normalized_dim, refuse, summed_dtype, wide
 
 # --- repeats ----------------------------------------------------------------------------------------------------------
 
@@ -172,7 +172,7 @@ def trace(input: Array) -> Array:
     if input.ndim != 2:
         raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input.ndim}")
     refuse("trace", input, BOOL)
-    return jnp.sum(jnp.diagonal(input), dtype=summed_dtype(input))
+    return jnp.sum(wide(jnp.diagonal(input)), dtype=summed_dtype(wide(input))).astype(summed_dtype(input))
 
 
 @operator(methods=False, public=("torch",), grad="PowBackward0")
