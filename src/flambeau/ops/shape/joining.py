@@ -78,7 +78,7 @@ def _some(name: str, tensors: tuple[Array, ...]) -> None:
         raise RuntimeError(f"{name} expects a non-empty TensorList")
 
 
-@operator(promote="common", methods=False, grad="CatBackward0", stored_by="cat")
+@operator(promote="common", methods=False, grad="CatBackward0", stored_by="cat", narrow=True)
 def hstack(tensors: Arrays) -> Array:
     """The tensors side by side: joined along the second dimension, vectors along their only one."""
     _some("hstack", tensors)
@@ -86,7 +86,7 @@ def hstack(tensors: Arrays) -> Array:
     return _joined(raised, 0 if raised[0].ndim == 1 else 1)
 
 
-@operator(promote="common", methods=False, grad="CatBackward0", stored_by="cat")
+@operator(promote="common", methods=False, grad="CatBackward0", stored_by="cat", narrow=True)
 def vstack(tensors: Arrays) -> Array:
     """The tensors on top of each other: joined along the first dimension, with vectors as rows."""
     _some("vstack", tensors)
@@ -96,21 +96,21 @@ def vstack(tensors: Arrays) -> Array:
 row_stack: Callable[..., Tensor] = alias("row_stack", vstack, methods=False)
 
 
-@operator(promote="common", methods=False, grad="CatBackward0", stored_by="cat")
+@operator(promote="common", methods=False, grad="CatBackward0", stored_by="cat", narrow=True)
 def dstack(tensors: Arrays) -> Array:
     """The tensors behind each other: joined along the third dimension."""
     _some("dstack", tensors)
     return _joined(tuple(jnp.atleast_3d(t) for t in tensors), 2)
 
 
-@operator(promote="common", methods=False, grad="CatBackward0", stored_by="cat")
+@operator(promote="common", methods=False, grad="CatBackward0", stored_by="cat", narrow=True)
 def column_stack(tensors: Arrays) -> Array:
     """The tensors side by side, with vectors (and numbers) as columns."""
     _some("column_stack", tensors)
     return _joined(tuple(t.reshape(t.size, 1) if t.ndim <= 1 else t for t in tensors), 1)
 
 
-@operator(promote="common", methods=False, public=())
+@operator(promote="common", methods=False, public=(), narrow=True)
 def _block_diag(tensors: Arrays) -> Array:
     for position, tensor in enumerate(tensors):
         if tensor.ndim > 2:
@@ -134,7 +134,7 @@ def block_diag(*tensors: Tensor) -> Tensor:
     return _block_diag(tensors) if tensors else _block_diag([wrap(np.zeros((1, 0), get_default_dtype().numpy))])
 
 
-@operator()
+@operator(narrow=True)
 def combinations(input: Array, r: int = 2, with_replacement: bool = False) -> Array:
     """All choices of `r` elements of a vector, as rows in the order of `itertools.combinations`."""
     if input.ndim != 1:

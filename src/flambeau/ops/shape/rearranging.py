@@ -52,7 +52,7 @@ def _distinct(dims: tuple[int, ...], ndim: int) -> tuple[int, ...]:
     return axes if ndim else ()
 
 
-@operator()
+@operator(narrow=True)
 def flip(input: Array, *dims: int) -> Array:
     """The elements in reverse order along the given dimensions."""
     return jnp.flip(input, _distinct(dims, input.ndim))
@@ -66,7 +66,7 @@ def fliplr(input: Array) -> Array:
     return jnp.flip(input, 1)
 
 
-@operator(grad="FlipBackward0")
+@operator(grad="FlipBackward0", narrow=True)
 def flipud(input: Array) -> Array:
     """Rows in reverse order."""
     if input.ndim < 1:
@@ -144,7 +144,7 @@ def _embedded(input: jax.Array, offset: int, dim1: int, dim2: int) -> jax.Array:
     return jnp.moveaxis(out, (-2, -1), axes)
 
 
-@operator()
+@operator(narrow=True)
 def diag_embed(input: Array, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Array:
     """Matrices, in the new dimensions `dim1` and `dim2`, with the last dimension's elements on a diagonal."""
     if input.ndim == 0:
@@ -152,7 +152,7 @@ def diag_embed(input: Array, offset: int = 0, dim1: int = -2, dim2: int = -1) ->
     return _embedded(input, offset, dim1, dim2)
 
 
-@operator(grad=lambda arrays: "DiagEmbedBackward0" if arrays[0].ndim == 1 else "DiagonalBackward0_copy")
+@operator(grad=lambda arrays: "DiagEmbedBackward0" if arrays[0].ndim == 1 else "DiagonalBackward0_copy", narrow=True)
 def diag(input: Array, diagonal: int = 0) -> Array:
     """A matrix with the vector on its diagonal, or the diagonal of the matrix as a vector."""
     if input.ndim not in (1, 2):
@@ -160,7 +160,7 @@ def diag(input: Array, diagonal: int = 0) -> Array:
     return _embedded(input, diagonal, -2, -1) if input.ndim == 1 else jnp.diagonal(input, diagonal)
 
 
-@operator(grad="DiagEmbedBackward0")
+@operator(grad="DiagEmbedBackward0", narrow=True)
 def diagflat(input: Array, offset: int = 0) -> Array:
     """A matrix with all elements of the tensor, in a row, on its diagonal."""
     return _embedded(input.reshape(-1), offset, -2, -1)
@@ -207,7 +207,7 @@ def _part(input: jax.Array, src: jax.Array, where: Any) -> jax.Array:
     return input.at[where].set(convert(src, input.dtype), unique_indices=True)
 
 
-@operator()
+@operator(narrow=True)
 def diagonal_scatter(input: Array, src: Array, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Array:
     """A copy of `input` with `src` in place of the diagonal that `diagonal(offset, dim1, dim2)` shows."""
     axes = normalized_dim(dim1, input.ndim), normalized_dim(dim2, input.ndim)
@@ -220,7 +220,7 @@ def diagonal_scatter(input: Array, src: Array, offset: int = 0, dim1: int = 0, d
     return jnp.moveaxis(_part(turned, src, (..., place + down, place + right)), (-2, -1), axes)
 
 
-@operator()
+@operator(narrow=True)
 def select_scatter(input: Array, src: Array, dim: int, index: int) -> Array:
     """A copy of `input` with `src` in place of its slice `index` along `dim`."""
     axis = normalized_dim(dim, input.ndim)
@@ -232,7 +232,7 @@ def select_scatter(input: Array, src: Array, dim: int, index: int) -> Array:
     return _part(input, src, (slice(None),) * axis + (index % n,))
 
 
-@operator()
+@operator(narrow=True)
 def slice_scatter(
     input: Array, src: Array, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
 ) -> Array:
