@@ -135,3 +135,25 @@ def test_numbers_of_8_bits_are_moved() -> None:
         return [(str(x.dtype), x.float().tolist()) for x in made]
 
     assert moved(fb) == moved(torch)
+
+
+MIXED = {
+    "masked.var of halves": lambda t: t.masked.var(t.arange(3.0).half(), 0),
+    "masked.std of halves": lambda t: t.masked.std(t.arange(3.0).bfloat16(), 0, mask=t.tensor([True, False, True])),
+    "masked.logaddexp": lambda t: t.masked.logaddexp(t.arange(3.0).half(), t.arange(3.0)),
+    "masked.logaddexp of doubles": lambda t: t.masked.logaddexp(t.arange(3.0), t.arange(3.0).double()),
+    "softmax's gradient": lambda t: t._softmax_backward_data(t.arange(3.0).double(), t.ones(3).double(), 0, t.float32),
+    "softmax's gradient of two": lambda t: t._softmax_backward_data(t.ones(3), t.ones(3).double(), 0, t.float32),
+    "softmax's gradient for halves": lambda t: t._softmax_backward_data(t.ones(3), t.ones(3), 0, t.float16),
+    "mean of a pool": lambda t: t.nn.functional.adaptive_avg_pool2d(t.ones(1, 2, 3, 2, dtype=t.int64), 1),
+    "pinv": lambda t: t.linalg.pinv(t.eye(2), rtol=t.tensor(0.1j)),
+    "binary_cross_entropy": lambda t: t.nn.functional.binary_cross_entropy(t.tensor([0, 1]), t.tensor([0, 2])),
+    "gather": lambda t: t.ones(2).to(t.float8_e5m2).gather(0, t.zeros(1, dtype=t.int64)),
+}
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_dtypes_of_results_and_refusals(name: str) -> None:
+    ours, theirs = (outcome(lambda t=t: MIXED[name](t)) for t in (fb, torch))
+    if not agree_on_error(ours, theirs, first=6):
+        agree_on_value(ours.value, theirs.value)

@@ -232,6 +232,8 @@ def _spread(
     total = squares.sum(axes, keepdim=True) if values.ndim else squares
     made = total / (count - less).clamp(min=0)
     made = made.sqrt() if root else made  # of complex numbers complex ones without imaginary parts, as in PyTorch
+    if values.dtype.is_floating_point:
+        made = _cast(made, values.dtype)  # the count of what the mask keeps is float32
     for axis in () if keepdim else sorted(axes, reverse=True):
         made = made.squeeze(axis)
     return made
@@ -318,5 +320,6 @@ def logaddexp(
     """`log(exp(input) + exp(other))`, where an element that its mask leaves out counts as -inf."""
     one, first = _parts("logaddexp", input, input_mask)
     two, second = _parts("logaddexp", other, other_mask)
-    made = _logaddexp(_kept(_cast(one, dtype), first, -math.inf), _kept(_cast(two, dtype), second, -math.inf))
-    return made
+    one, two = _cast(one, dtype), _cast(two, dtype)
+    made = _logaddexp(_kept(one, first, -math.inf), _kept(two, second, -math.inf))
+    return _cast(made, one.dtype)

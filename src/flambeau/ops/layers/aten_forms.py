@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.array.dtypes import BOOL, INTEGER, as_dtype, uint8
+from ...core.array.dtypes import BOOL, INTEGER, as_dtype, float16, uint8
 from ...core.dispatch.operator import composite, namespaces
 from ...core.tensor.tensor import Tensor
 from ..shape.joining import cat
@@ -49,13 +49,22 @@ def _in_dtype(made: Tensor, input_dtype: Any) -> Tensor:
     return made.to(as_dtype(input_dtype))  # type: ignore[attr-defined, no-any-return]
 
 
+def _check_backward(kernel: str, grad_output: Tensor, output: Tensor, input_dtype: Any) -> None:
+    """PyTorch's CPU has one dtype for all; `input_dtype` may be another for halves, which raises there."""
+    given, wanted = grad_output.dtype, as_dtype(input_dtype)
+    if not given.is_floating_point:
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{given.abbr}'")
+    for other in (output.dtype, wanted if wanted is float16 else given):
+        if other is not given:
+            raise RuntimeError(f"expected scalar type {given.abbr} but found {other.abbr}")
+
+
 @composite(methods=False)
 def _softmax_backward_data(grad_output: Tensor, output: Tensor, dim: int, input_dtype: Any) -> Tensor:
     """The gradient of `softmax` by its input, from its output."""
-    if not output.dtype.is_floating_point:
-        raise NotImplementedError(f"\"softmax_backward_lastdim_kernel_impl\" not implemented for '{output.dtype.abbr}'")
+    _check_backward("softmax_backward_lastdim_kernel_impl", grad_output, output, input_dtype)
     share = grad_output * output
-    return _in_dtype(share - output * share.sum(dim, keepdim=True), input_dtype)
+    return share - output * share.sum(dim, keepdim=True)  # type: ignore[no-any-return, attr-defined, operator]
 
 
 @composite(methods=False)

@@ -83,6 +83,8 @@ def binary_cross_entropy(
         )
     if input.dtype is not target.dtype:
         raise RuntimeError(f"Found dtype {target.dtype.abbr} but expected {input.dtype.abbr}")
+    if not input.dtype.is_floating_point:
+        raise NotImplementedError(f"\"binary_cross_entropy\" not implemented for '{input.dtype.abbr}'")
     for name, given in (("input", input), ("target", target)):
         demand(
             lambda x: (~((x >= 0) & (x <= 1)), 0),

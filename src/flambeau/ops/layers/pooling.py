@@ -23,8 +23,10 @@ from ..random.factories import rand
 from ..support.checks import (
     BOOL,
     COMPLEX,
+    FLOAT,
     HALVES,
     INTEGER,
+    category,
     refuse,
     refuse_outside,
     refuse_uncommon_integers,
@@ -244,6 +246,9 @@ def _adaptive_avg_pool(n: int) -> Callable:
     name = f"adaptive_avg_pool{n}d"
 
     def pool(input: Array, output_size: Any) -> Array:
+        if category(input) < FLOAT and set(np.atleast_1d(output_size)) == {1}:  # PyTorch takes the mean of the whole
+            what = "could not infer output dtype. Input dtype must be either a floating point or complex dtype."
+            raise RuntimeError(f"mean(): {what} Got: {type_name(input)}")
         require_floating("adaptive_avg_pool3d_cpu" if n == 3 else "adaptive_avg_pool2d", input)
         counts = _adaptive_counts(input, n, output_size, name)
         if 0 in counts:

@@ -19,7 +19,7 @@ from ...core.dispatch.autocast import lowered
 from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
-from ..support.checks import FLOAT, category, type_name
+from ..support.checks import COMPLEX, FLOAT, category, type_name
 from .checks import LINALG, demand_finite, demand_hermitian, demand_singular, matrices
 from .matrices import _adjoint
 from .products import times
@@ -140,6 +140,10 @@ def _relative_tolerance(a: jax.Array, s: jax.Array, atol: Any, rtol: Any, batch:
 def _pinv(A: Array, rtol: Array | None = None, *, atol: Array | None = None, hermitian: bool = False) -> Array:
     if A.ndim < 2 or category(A) < FLOAT or A.dtype.itemsize < 4:
         raise RuntimeError(message("pinv_dtype", kind=type_name(A), shape=list(A.shape)))
+    for name, bound in (("atol", atol), ("rtol", rtol)):
+        if bound is not None and category(bound) == COMPLEX:
+            kind = type_name(bound)
+            raise RuntimeError(f"torch.linalg.pinv: {name} tensor of complex type is not supported. Got {kind}")
     matrices("linalg.pinv", A, square=hermitian)
     if 0 in A.shape:
         return jnp.zeros((*A.shape[:-2], A.shape[-1], A.shape[-2]), A.dtype)

@@ -41,7 +41,7 @@ def view_as_real(input: Tensor) -> Tensor:
 @composite(autocast={"cpu": "float32"})
 def view_as_complex(input: Tensor) -> Tensor:
     """A real tensor whose last dimension is (real, imaginary) as a complex one."""
-    if input.dtype not in (dtypes.float32, dtypes.float64):
+    if input.dtype not in (dtypes.float16, dtypes.float32, dtypes.float64):
         raise RuntimeError(
             "view_as_complex is only supported for half, float and double tensors, but got a tensor of scalar type: "
             f"{input.dtype.abbr}"
