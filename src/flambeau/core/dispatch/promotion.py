@@ -110,7 +110,7 @@ _KERNELS = {
     "max": "max_all", "min": "min_all", "amax": "max_values_cpu", "amin": "min_values_cpu", "dot": "dot", "true_divide": "div_cpu",
     "pow": "pow", "mean": "sum_cpu", "sort": "sorting_kernel_method_name", "cumsum": "cumsum_out_cpu",
     "relu": "clamp_min_scalar_cpu", "clamp": "clamp_scalar_cpu", "sigmoid": "sigmoid_cpu_reduced_float",
-    "softmax": "softmax_lastdim_kernel_impl", "gather": "scatter_gather_tensor_cpu", "masked_fill": "masked_fill",
+    "softmax": "softmax_lastdim_kernel_impl", "gather": "gather_expanded_index", "masked_fill": "masked_fill",
     "scatter": "scatter_gather_tensor_cpu", "isinf": "isinf", "isfinite": "isfinite", "tril": "tril", "triu": "triu",
     "digamma": "digamma", "polygamma": "trigamma", "ndtr": "erf_vml_cpu", "mvlgamma": "arange_cpu",
     **{

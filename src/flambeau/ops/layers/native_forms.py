@@ -56,7 +56,9 @@ def native_group_norm(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`group_norm` of `N` samples with `C` channels of `HxW` elements, the means, and 1 over the standard deviations."""
     made = normalization.group_norm(input, group, weight, bias, eps)
-    return made, *_seen(input.reshape(N, group, C // group * HxW), (2,), eps, False, _kept_in(input, weight))[:2]
+    mean, rstd, _ = _statistics(input.reshape(N, group, C // group * HxW), (2,), float(eps), False)
+    kept_in = _kept_in(input, weight)
+    return made, cast(mean, kept_in), cast(rstd, kept_in)
 
 
 @composite(methods=False)
