@@ -157,3 +157,19 @@ def test_dtypes_of_results_and_refusals(name: str) -> None:
     ours, theirs = (outcome(lambda t=t: MIXED[name](t)) for t in (fb, torch))
     if not agree_on_error(ours, theirs, first=5):
         agree_on_value(ours.value, theirs.value)
+
+
+def test_what_convolutions_refuse_first() -> None:
+    """Bools and small integers before other weights, numbers that a transposed one can't hold in its bias."""
+
+    def told(t: Any) -> list[str]:
+        said = []
+        for dtype, n, turned, own in itertools.product(("int8", "bool", "int64"), (1, 3), (False, True), (False, True)):
+            convolve = getattr(t.nn.functional, f"conv_transpose{n}d" if turned else f"conv{n}d")
+            x, w = t.ones(1, 2, *[3] * n).to(getattr(t, dtype)), t.ones(2, 2, *[2] * n)
+            for bias in (None, t.ones(2)):
+                made = outcome(functools.partial(convolve, x, w.to(x.dtype) if own else w, bias))
+                said.append(str(made.error).split(" (")[0] if made.error else str(made.value.dtype))
+        return said
+
+    assert told(fb) == told(torch)

@@ -15,7 +15,16 @@ from ...core.dispatch.operator import Array, operator
 from ...core.tensor.tensor import Tensor
 from ...native.convolution import Calls, calls, convolution, convolution_input
 from ...native.direct import one
-from ..support.checks import INTEGER, per_dim, refuse, refuse_uncommon_integers, scalar_name, type_name, whole_numbers
+from ..support.checks import (
+    INTEGER,
+    category,
+    per_dim,
+    refuse,
+    refuse_uncommon_integers,
+    scalar_name,
+    type_name,
+    whole_numbers,
+)
 
 
 def _sizes(values: Sequence[int]) -> str:
@@ -44,15 +53,18 @@ def _dtypes_clash(input: str, weight: str) -> RuntimeError:
     return RuntimeError(f"{both} should be the same or input should be a MKLDNN tensor and weight is a dense tensor")
 
 
-def _check_kernel(input: jax.Array, weight: jax.Array, transposed: bool, n: int, dilated: bool) -> None:
-    if input.dtype == jnp.bool_:
-        kernel = f"slow_conv_transpose{max(n, 2)}d_out_cpu" if transposed else "slow_conv2d_cpu"
-        raise NotImplementedError(
-            f"\"{kernel if transposed or n < 3 else 'compute_columns3d'}\" not implemented for 'Bool'"
-        )
+def _refuse_numbers(input: jax.Array, transposed: bool, n: int) -> None:
+    """Raises NotImplementedError for the bools and integers that PyTorch's kernels lack whatever the weight is."""
     if transposed:
         refuse_uncommon_integers(f"slow_conv_transpose{max(n, 2)}d_out_cpu", input)
-    elif dilated:
+    elif input.dtype == jnp.bool_:
+        raise NotImplementedError(
+            f"\"{'slow_conv2d_cpu' if n < 3 else 'compute_columns3d'}\" not implemented for 'Bool'"
+        )
+
+
+def _check_kernel(input: jax.Array, weight: jax.Array, transposed: bool, n: int, dilated: bool) -> None:
+    if dilated and not transposed:
         refuse_uncommon_integers("slow_conv_dilated<>", input)
     if 0 in weight.shape[2:]:
         height, width = (1, *weight.shape[2:])[-2:]
@@ -78,8 +90,13 @@ def _check(
     n = weight.ndim - 2
     if bias is not None and bias.dtype != input.dtype and not transposed:
         raise RuntimeError(f"Input type ({scalar_name(input)}) and bias type ({scalar_name(bias)}) should be the same")
+    _refuse_numbers(input, transposed, n)
     if weight.dtype != input.dtype:
         raise _dtypes_clash(type_name(input), type_name(weight))
+    if transposed and bias is not None and category(bias) > category(input):
+        found, own = type_name(bias), type_name(input)
+        text = f"result type {found} can't be cast to the desired output type {own}"
+        raise RuntimeError(text if n < 3 else f"expected scalar type {own} but found {found}")
     _check_kernel(input, weight, transposed, n, any(d > 1 for d in dilation))
     if any(s <= 0 for s in stride):
         raise RuntimeError(f"non-positive stride is not supported, but got stride={list(stride)}")
