@@ -62,6 +62,7 @@ ROWS = {
     "is_neg": "t.is_neg(f(2))",
     "is_nonzero": "t.is_nonzero(f(1))",
     "is_same_size": "t.is_same_size(f(2, 3), f(2, 3))",
+    "_has_compatible_shallow_copy_type": "t._has_compatible_shallow_copy_type(f(2, 3), f(2, 3).to_sparse())",
     "is_signed": "t.is_signed(i([1]))",
     "is_tensor": "t.is_tensor(f(2))",
     "kaiser_window": "t.kaiser_window(6, True, 8.0)",
