@@ -34,6 +34,21 @@ def kind_of_tensor(dtype: dtypes.dtype, device: str) -> str:
     return f"{device.title() if device == 'meta' else device.upper()}{dtype.abbr}Type"
 
 
+def expansion_clash(shape: tuple[int, ...], given: tuple[int, ...], dtype: dtypes.dtype) -> RuntimeError:
+    """The error for values of the shape `given` that can't be expanded to `shape`."""
+    if len(given) > len(shape):
+        return RuntimeError(
+            f"expand({kind_of_tensor(dtype, 'cpu')}{{{list(given)}}}, size={list(shape)}): the number of sizes provided ({len(shape)}) must be "
+            f"greater or equal to the number of dimensions in the tensor ({len(given)})"
+        )
+    new = len(shape) - len(given)
+    dim = next(d for d in range(len(shape) - 1, new - 1, -1) if given[d - new] not in (1, shape[d]))
+    return RuntimeError(
+        f"The expanded size of the tensor ({shape[dim]}) must match the existing size ({given[dim - new]}) at non-singleton "
+        f"dimension {dim}.  Target sizes: {list(shape)}.  Tensor sizes: {list(given)}"
+    )
+
+
 # what JAX says of an array whose dtype a function does not take
 _OF_A_DTYPE = re.compile(
     r"does not accept dtype|Unsupported dtype|dtype=\S+ is not supported|not well defined for complex"

@@ -23,7 +23,7 @@ from ...core.context.overrides import PASS
 from ...core.dispatch.at_once import named
 from ...core.dispatch.call import with_key
 from ...core.dispatch.declared import Operator
-from ...core.dispatch.errors import kind_of_tensor
+from ...core.dispatch.errors import expansion_clash
 from ...core.dispatch.host_numbers import HostNumber, HostScalar, as_int, as_key
 from ...core.dispatch.limits import cast_number, fitting_number, looks_large
 from ...core.dispatch.operator import Array, Arrays, inplace_form, operator
@@ -381,22 +381,7 @@ def _overwrite(input: Array, values: Array) -> Array:
     try:
         return jnp.broadcast_to(convert(values, input.dtype), input.shape)
     except ValueError:
-        raise _clash(input.shape, values.shape, dtypes.from_numpy(values.dtype)) from None
-
-
-def _clash(shape: tuple[int, ...], given: tuple[int, ...], dtype: dtypes.dtype) -> RuntimeError:
-    """The error for values that do not fit where they are to go."""
-    if len(given) > len(shape):
-        return RuntimeError(
-            f"expand({kind_of_tensor(dtype, 'cpu')}{{{list(given)}}}, size={list(shape)}): the number of sizes provided ({len(shape)}) must be "
-            f"greater or equal to the number of dimensions in the tensor ({len(given)})"
-        )
-    new = len(shape) - len(given)
-    dim = next(d for d in range(len(shape) - 1, new - 1, -1) if given[d - new] not in (1, shape[d]))
-    return RuntimeError(
-        f"The expanded size of the tensor ({shape[dim]}) must match the existing size ({given[dim - new]}) at non-singleton "
-        f"dimension {dim}.  Target sizes: {list(shape)}.  Tensor sizes: {list(given)}"
-    )
+        raise expansion_clash(input.shape, values.shape, dtypes.from_numpy(values.dtype)) from None
 
 
 put_index_: Callable[..., Any] = inplace_form(

@@ -321,7 +321,6 @@ def _unpooled_sizes(
     natural = [(s - 1) * st + k - 2 * p for s, k, st, p in zip(sizes, kernel, stride, padding, strict=True)]
     if wanted is None:
         return tuple(natural)
-    wanted = tuple(wanted)
     if len(wanted) == len(natural) + 2:
         wanted = wanted[2:]
     if len(wanted) != len(natural):
@@ -331,7 +330,9 @@ def _unpooled_sizes(
         )
     for d, (w, size, st) in enumerate(zip(wanted, natural, stride, strict=True)):
         if not size - st < w < size + st:
-            raise ValueError(f'invalid output_size "{wanted}" (dim {d} must be between {size - st} and {size + st})')
+            raise ValueError(
+                f'invalid output_size "{wanted}" (dim {d} must be between {size - st} and {size + st})'
+            )
     return wanted
 
 

@@ -440,8 +440,12 @@ def _power(input: Array, n: int) -> Array:
 @composite(public=("torch", "linalg"))
 def matrix_power(A: Tensor, n: int) -> Tensor:
     """The matrix times itself `n` times; the inverse's power if `n` is negative."""
-    if A.ndim < 2 or A.shape[-1] != A.shape[-2]:
-        raise RuntimeError(f"linalg.matrix_power: A must be batches of square matrices, but they are {list(A.shape)}")
+    if A.ndim < 2:
+        raise RuntimeError("linalg.matrix_power: The input tensor A must have at least 2 dimensions.")
+    if A.shape[-1] != A.shape[-2]:
+        rows, columns = A.shape[-2:]
+        text = "linalg.matrix_power: A must be batches of square matrices, but they are"
+        raise RuntimeError(f"{text} {rows} by {columns} matrices")
     base = A if n >= 0 else inv(A)
     return base if n == -1 else _power(lowered(base) if abs(n) > 1 else base, abs(n))
 

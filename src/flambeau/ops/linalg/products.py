@@ -9,9 +9,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ...core.array.dtypes import BOOL
+from ...core.array.dtypes import BOOL, from_numpy
 from ...core.dispatch.autocast import lowered
 from ...core.dispatch.errors import broadcast_clash as _broadcast_clash
+from ...core.dispatch.errors import expansion_clash
 from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, Scalar, _attach, composite, operator
 from ...core.tensor.tensor import Tensor
@@ -249,7 +250,7 @@ ger: Callable[..., Tensor] = alias("ger", outer)
 def _added(input: jax.Array, product: jax.Array, beta: Any, alpha: Any) -> jax.Array:
     """`beta * input + alpha * product`; with `beta == 0`, whatever is in `input` (even nan) counts for nothing."""
     if jnp.broadcast_shapes(input.shape, product.shape) != product.shape:
-        raise _expansion(input.shape, product.shape)
+        raise expansion_clash(product.shape, input.shape, from_numpy(input.dtype))
     if not (isinstance(alpha, int) and alpha == 1):
         product = jnp.asarray(alpha).astype(product.dtype) * product
     if not (isinstance(beta, int) and beta == 1):
@@ -258,24 +259,11 @@ def _added(input: jax.Array, product: jax.Array, beta: Any, alpha: Any) -> jax.A
     return input + product
 
 
-def _expansion(given: tuple[int, ...], target: tuple[int, ...]) -> RuntimeError:
-    for back in range(1, min(len(given), len(target)) + 1):
-        if given[-back] not in (1, target[-back]):
-            return RuntimeError(
-                f"The expanded size of the tensor ({target[-back]}) must match the existing size ({given[-back]}) at "
-                f"non-singleton dimension {len(target) - back}.  Target sizes: {list(target)}.  "
-                f"Tensor sizes: {list(given)}"
-            )
-    return RuntimeError(
-        f"expand(the requested shape has too few dimensions: {list(given)} cannot become {list(target)})"
-    )
-
-
 def _joint(input: jax.Array, product: jax.Array, beta: Any, alpha: Any) -> jax.Array:
     try:
         return _added(input, product, beta, alpha)
     except ValueError:
-        raise _expansion(input.shape, product.shape) from None
+        raise expansion_clash(product.shape, input.shape, from_numpy(input.dtype)) from None
 
 
 def _same_as_self(input: jax.Array, mat: jax.Array) -> None:

@@ -45,11 +45,15 @@ def _axes(
     s = (s,) if isinstance(s, int) else s
     dims = (dim,) if isinstance(dim, int) else dim
     if dims is not None:
+        if dims and x.ndim == 0:
+            raise IndexError(f"Dimension specified as {dims[0]} but tensor has no dimensions")
         axes = tuple(normalized_dim(d, x.ndim) for d in dims)
         if len(set(axes)) < len(axes):
             raise RuntimeError("FFT dims must be unique")
         if s is not None and len(s) != len(axes):
-            raise RuntimeError(f"dim names {len(axes)} dimensions but s has {len(s)} sizes; give one for each")
+            raise RuntimeError(
+                f"When given, dim and shape arguments must have the same length: {len(axes)} dimensions, {len(s)} sizes"
+            )
     else:
         count = x.ndim if s is None else len(s)
         if count > x.ndim:
