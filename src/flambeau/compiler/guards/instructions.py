@@ -22,7 +22,7 @@ from ...core.dispatch.host_numbers import (
     settle_key,
 )
 from ...core.tensor.tensor import Tensor
-from . import texts
+from . import texts, tuples
 from .access import attribute, imported, in_place, iterate, or_unknown, push, store_attribute
 from .calls import call
 from .code import LIBRARY, USER, kind_of_code
@@ -42,7 +42,7 @@ from .numeric import (
 )
 from .places import MISSING, Cell, Item
 from .symbols import FRESH, HELD, NULL, UNKNOWN
-from .values import is_container
+from .values import has_inputs, is_container
 
 METHOD_BIT = sys.version_info >= (3, 12)  # LOAD_ATTR also loads methods
 NULL_AFTER = sys.version_info >= (3, 13)  # on the stack, what is called comes before its `self`
@@ -375,6 +375,12 @@ def _is(shadow: Any, ins: Any) -> None:
         shadow.watcher.refuse(
             "it asks by `is` whether two numbers are one object, which a program does not know: write =="
         )
+    if all(isinstance(value, tuple) and value for value in pair):
+        if any(map(has_inputs, pair)):
+            shadow.watcher.refuse(
+                "it asks by `is` whether two tuples of numbers are one object, which a program does not know: write =="
+            )
+        tuples.asked_for(shadow.watcher.reads, *pair)
     shadow.watcher.compared(*pair)
     for value in pair:
         if is_container(value):
