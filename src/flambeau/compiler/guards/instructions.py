@@ -23,7 +23,7 @@ from ...core.dispatch.host_numbers import (
 )
 from ...core.tensor.tensor import Tensor
 from . import texts, tuples
-from .access import attribute, imported, in_place, iterate, or_unknown, push, store_attribute
+from .access import attribute, imported, in_place, iterate, look_through, or_unknown, push, store_attribute
 from .calls import call
 from .code import LIBRARY, USER, kind_of_code
 from .foreign import show
@@ -311,6 +311,8 @@ def _truth(shadow: Any, ins: Any) -> None:
     value = shadow.pop()
     if is_container(value):
         truth(shadow, value)
+    elif hasattr(type(value), "__len__"):
+        look_through(shadow.watcher, value)
     if ins.name in ("UNARY_NOT", "TO_BOOL"):
         shadow.push(UNKNOWN)
     elif "OR_POP" in ins.name:
