@@ -85,6 +85,13 @@ def which_tuple_it_is(compile, x, kind):
         held.b = held.a if k % 2 else (*held.a,)
 
 
+@case(may_fall_back="which tuple an argument is")
+def which_tuples_are_given(compile, x):
+    f, pair = compile(lambda a, b, x: x * (2 if a is b else 3)), (1.0, fb.ones(1))
+    for other in (pair, (*pair,), pair):
+        yield f(pair, other, x)
+
+
 @case
 def which_tuple_of_a_list_it_is(compile, x):
     held = Box(rows=[(1.0, [2]), (3.0, [4])], best=None)

@@ -42,7 +42,7 @@ from .numeric import (
 )
 from .places import MISSING, Cell, Item
 from .symbols import FRESH, HELD, NULL, UNKNOWN
-from .values import has_inputs, is_container
+from .values import is_container
 
 METHOD_BIT = sys.version_info >= (3, 12)  # LOAD_ATTR also loads methods
 NULL_AFTER = sys.version_info >= (3, 13)  # on the stack, what is called comes before its `self`
@@ -379,12 +379,8 @@ def _is(shadow: Any, ins: Any) -> None:
         shadow.watcher.refuse(
             "it asks by `is` whether two numbers are one object, which a program does not know: write =="
         )
-    if all(isinstance(value, tuple) and value for value in pair):
-        if any(map(has_inputs, pair)):
-            shadow.watcher.refuse(
-                "it asks by `is` whether two tuples of numbers are one object, which a program does not know: write =="
-            )
-        tuples.asked_for(shadow.watcher.reads, *pair)
+    if kind_of_code(shadow.code, shadow.frame.f_globals) == USER:
+        tuples.asked_for(shadow.watcher, *pair)
     shadow.watcher.compared(*pair)
     for value in pair:
         if is_container(value):

@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ...core.dispatch.host_numbers import Expression, Looked
+from .values import has_inputs
 
 if TYPE_CHECKING:
     from .reads import Reads
@@ -51,8 +54,15 @@ def taken(reads: Reads, there: Found, value: Any) -> Expression:
     return ways[0]
 
 
-def asked_for(reads: Reads, a: Any, b: Any) -> None:
-    """The program holds while two tuples are one object, or while they are two."""
+def asked_for(watcher: Any, a: Any, b: Any) -> None:
+    """Somebody asks by `is`. The program holds while two tuples are one object, or while they are two."""
+    pair, reads = (a, b), watcher.reads
+    if not any(all(isinstance(value, kind) for value in pair) for kind in (tuple, np.ndarray)):
+        return
+    if any(id(value) in watcher.kept for value in pair) or any(map(has_inputs, pair)):
+        watcher.refuse(
+            f"it asks by `is` which {type(a).__name__} an argument is, or one of numbers, which a program does not know: write =="
+        )
     there = found(reads)
     if id(a) in there and id(b) in there:
         ways = there[id(a)][1] if a is b else [*there[id(a)][1], *there[id(b)][1]]
