@@ -503,6 +503,7 @@ def a_dict_with_attributes_that_raises_key_errors(compile, x):
     for k in range(3):
         yield f(settings, x)
         settings["k"] += 1
+        settings.names.append(k)
     yield attempt(lambda: f(Settings(k=1.0), x))
 
 

@@ -241,6 +241,8 @@ class Watcher:
                 self.made(value)
             elif len(path) > 1 and isinstance(value, (np.ndarray, tuple)):  # told by what it holds, and kept as itself
                 self.kept[id(value)] = value, path
+            if len(path) > 1 and not tree.opens(value):
+                continue  # it is the caller's, and so is what it holds
             if isinstance(value, (list, tuple, deque)):
                 stack += [(part, (*path, i)) for i, part in enumerate(value)]
             elif isinstance(value, dict):
