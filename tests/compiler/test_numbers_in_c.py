@@ -192,3 +192,10 @@ def test_methods_of_an_int_by_name_know_no_floats(use: str, given: bool) -> None
         held["k"] = k
         found, answer = f(k, fl.ones(1))
         assert (found.item(), answer) == (k, METHODS[use](k))
+
+
+def test_methods_of_a_scalar_of_numpy_by_name_know_its_type() -> None:
+    """`np.int32(1).__eq__(np.int64(1))` is NotImplemented."""
+    f = fl.compile(lambda k, x: (x, k.__eq__(np.int64(1)) is NotImplemented, k.__eq__(np.int64(1))))
+    for k in (np.int64(1), np.int64(2), np.int32(1), np.int32(2), np.int32(1)):
+        assert f(k, fl.ones(1))[1:] == (k.__eq__(np.int64(1)) is NotImplemented, k.__eq__(np.int64(1)))

@@ -263,7 +263,9 @@ def _store_name(shadow: Any, ins: Any) -> None:
 @_handles("LOAD_ATTR LOAD_METHOD")
 def _load_attr(shadow: Any, ins: Any) -> None:
     owner = shadow.pop()
-    if isinstance(owner, (HostInt, LooseInt)) and ins.value.startswith("__"):  # an int's own `__lt__` knows no floats
+    if isinstance(owner, (HostInt, LooseInt, HostScalar)) and ins.value.startswith(
+        "__"
+    ):  # int's own `__lt__` knows no floats
         shadow.replace(len(shadow.stack), owner.settle())
     method = ins.name == "LOAD_METHOD" or (METHOD_BIT and ins.arg & 1)
     value = attribute(shadow, owner, ins.value)
