@@ -431,3 +431,64 @@ def test_context_managers_that_end_none_stay_in_the_program() -> None:
             return x[index]
 
     assert f(fl.ones(2), fl.tensor([1])).tolist() == [1.0]
+
+
+class Cut(fl.autograd.Function):
+    """Gives its first input no gradient, and the second one only if `through`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, y: Any, through: bool) -> Any:
+        ctx.save_for_backward(x)
+        ctx.through = through
+        return x * y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Any) -> Any:
+        (x,) = ctx.saved_tensors
+        return None, (gradient * x if ctx.through else None), None
+
+
+@pytest.mark.parametrize("through", [False, True])
+@pytest.mark.parametrize("of", ["leaves", "results of operators", "parts"])
+def test_results_are_on_the_tape_through_what_gets_no_gradient(through: bool, of: str) -> None:
+    def make(wrap: Any) -> Any:
+        w = fl.ones(3, requires_grad=True)
+        seen: list[Any] = []
+
+        @wrap
+        def f(x: Any, y: Any) -> Any:
+            if of == "results of operators":
+                return Cut.apply(x * 3, w.exp(), through)
+            return Cut.apply(x, y, through) * (w if of == "parts" else 1)
+
+        for k in range(3):
+            x, y = fl.tensor(X, requires_grad=k != 2), fl.full((2, 3), 1.0 + k, requires_grad=k != 1)
+            out = f(x, y)
+            seen.append((out.requires_grad, out.grad_fn is not None, out.tolist()))
+            if out.requires_grad:
+                out.sum().backward()
+            seen += [None if t.grad is None else t.grad.tolist() for t in (y, w)]
+        return seen
+
+    expected = make(lambda f: f)
+    assert all(flag for flag, *_ in expected[::3])
+    assert make(fl.compile) == expected
+
+
+def test_a_model_trains_on_where_a_function_cuts_it_off() -> None:
+    def make(wrap: Any) -> Any:
+        fl.manual_seed(0)
+        model, head = nn.Linear(3, 3), nn.Parameter(fl.ones(3))
+        model.head = head
+        model.forward = lambda x: Cut.apply(nn.functional.linear(x, model.weight, model.bias), head, True)
+        optimizer, called = fl.optim.AdamW(model.parameters(), lr=0.1), wrap(model)
+        seen: list[Any] = []
+        for _ in range(3):
+            optimizer.zero_grad()
+            loss = called(fl.tensor(X)).square().sum()
+            loss.backward()
+            optimizer.step()
+            seen.append((loss.requires_grad, round(loss.item(), 4), model.weight.grad, len(optimizer.state)))
+        return seen
+
+    assert make(fl.compile) == make(lambda f: f)

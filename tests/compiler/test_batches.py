@@ -421,3 +421,14 @@ def test_numbers_that_belong_together() -> None:
     assert Slots([1, 7], [2, 8], [0]).values([3, 5]) is None, "no room for 3"
     with pytest.raises(ValueError, match="becomes less"):
         Slots([5, 5], [4, 8], [0])
+
+
+def test_positions_in_an_array_that_is_changed_are_those_of_the_call() -> None:
+    """The array is a constant of both traces: the one that a program was made of must not change with it."""
+    rows = np.array([0, 1])
+    compiled = fb.compile(lambda x: (x[rows, rows], x[rows, 0]), dynamic=True)
+    for n in (3, 3, 4, 3):
+        x = fb.arange(4.0 * n).reshape(n, 4)
+        found = compiled(x)
+        assert [t.tolist() for t in found] == [x.numpy()[rows, rows].tolist(), x.numpy()[rows, 0].tolist()]
+        rows[0] = (rows[0] + 2) % 3

@@ -203,6 +203,31 @@ def an_argument_that_is_kept_and_found(compile, x):
         yield f(array, x), held.b is held.a
 
 
+@case(may_fall_back="the array is an argument and stands elsewhere")
+def an_argument_that_is_kept_and_found_in_a_tuple(compile, x):
+    held = Box(a=(np.ones(3), 1), b=None, c=None)
+
+    def step(a, x):
+        held.b, held.c = a, held.a[0]
+        return x * a[0]
+
+    f = compile(step)
+    for array in (held.a[0], np.ones(3), held.a[0]):
+        yield f(array, x), held.b is array, held.c is held.a[0]
+
+
+@case(may_fall_back="which array an argument is")
+def an_argument_that_is_asked_for(compile, x):
+    held = Box(a=np.ones(3), rows=[np.ones(3)])
+
+    def step(a, x):
+        return x * (2 if a is held.a else 3) * (5 if any(a is row for row in held.rows) else 7)
+
+    f = compile(step)
+    for array in (held.a, np.ones(3), held.rows[0], held.a):
+        yield f(array, x)
+
+
 @case
 def containers_in_attributes_of_an_argument(compile, x):
     def step(t):

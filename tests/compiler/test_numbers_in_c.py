@@ -170,3 +170,32 @@ def test_what_is_gone_through_by_code_is_told() -> None:
         assert f(fl.ones(2))[1] == 5.0
     p.set(4)
     assert f(fl.ones(2))[1] == 6.0
+
+
+METHODS = {
+    "array": lambda k: [r is NotImplemented for r in map(k.__lt__, np.array([1.0, 2.0, 3.0]))],
+    "list": lambda k: [r is NotImplemented for r in map(k.__gt__, [1.0, 2.0, 3.0])],
+    "ints": lambda k: len(list(filter(k.__gt__, [1, 2, 3]))),
+    "equal": lambda k: NotImplemented in list(map(k.__eq__, [1.5, 2.5])),
+    "called": lambda k: (k.__lt__(2.0) is NotImplemented, k.__lt__(2), k.__add__(2)),
+    "kept": lambda k: (lambda compare: (compare(2.0) is NotImplemented, compare(2)))(k.__ge__),
+}
+
+
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("use", METHODS)
+def test_methods_of_an_int_by_name_know_no_floats(use: str, given: bool) -> None:
+    """`(1).__lt__(2.0)` is NotImplemented, and that is true: what stands for an int that is an input had compared."""
+    held = {"k": 1}
+    f = fl.compile(lambda k, x: (x * k, METHODS[use](k if given else held["k"])))
+    for k in (1, 2, 0, 3, 1, 5):
+        held["k"] = k
+        found, answer = f(k, fl.ones(1))
+        assert (found.item(), answer) == (k, METHODS[use](k))
+
+
+def test_methods_of_a_scalar_of_numpy_by_name_know_its_type() -> None:
+    """`np.int32(1).__eq__(np.int64(1))` is NotImplemented."""
+    f = fl.compile(lambda k, x: (x, k.__eq__(np.int64(1)) is NotImplemented, k.__eq__(np.int64(1))))
+    for k in (np.int64(1), np.int64(2), np.int32(1), np.int32(2), np.int32(1)):
+        assert f(k, fl.ones(1))[1:] == (k.__eq__(np.int64(1)) is NotImplemented, k.__eq__(np.int64(1)))

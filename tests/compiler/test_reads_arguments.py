@@ -488,6 +488,25 @@ def detached_state_is_a_new_tensor_at_each_call(compile, x):
         r.requires_grad_(True)
 
 
+class Settings(dict):
+    """Entries as attributes, as many packages write it: what is missing is a KeyError."""
+
+    __getattr__ = dict.__getitem__
+
+
+@case
+def a_dict_with_attributes_that_raises_key_errors(compile, x):
+    def step(settings, x):
+        return x * settings.k + len(settings.names)
+
+    f, settings = compile(step), Settings(k=2.0, names=["a"])
+    for k in range(3):
+        yield f(settings, x)
+        settings["k"] += 1
+        settings.names.append(k)
+    yield attempt(lambda: f(Settings(k=1.0), x))
+
+
 @case.test
 def test_arguments(case: Case) -> None:
     case.check()

@@ -6,6 +6,8 @@ import copy
 import types
 from typing import Any
 
+import pytest
+
 import flambeau as fb
 from compiler.scenarios import Case, Table, attempt
 from flambeau import nn
@@ -511,6 +513,45 @@ def entries_of_our_containers(compile, x):
     yield f(x)
     table["c"] = nn.Parameter(fb.ones(3))
     yield f(x)
+
+
+CONTAINERS = {
+    "ModuleList": lambda: nn.ModuleList([nn.ReLU()]),
+    "ModuleDict": lambda: nn.ModuleDict({"0": nn.ReLU()}),
+    "Sequential": lambda: nn.Sequential(nn.ReLU()),
+    "ParameterDict": lambda: nn.ParameterDict({"0": fb.ones(1)}),
+}
+ASKS = {
+    "len": lambda held, x: x * len(held.parts),
+    "truth": lambda held, x: x * (2 if held.parts else 3),
+    "not": lambda held, x: x * (2 if not held.parts else 3),
+    "and": lambda held, x: x * (2 if held.parts and len(x) else 3),
+    "or": lambda held, x: x * (len(held.parts) or 7),
+    "in a list": lambda held, x: x * sum(len(parts) for parts in held.all),
+    "map": lambda held, x: x * sum(map(len, held.all)),
+    "all": lambda held, x: x * all(held.all),
+}
+
+
+@pytest.mark.parametrize("ask", ASKS)
+@pytest.mark.parametrize("kind", CONTAINERS)
+def test_how_many_parts_there_are(kind: str, ask: str) -> None:
+    def scenario(compile, x):
+        held = types.SimpleNamespace(parts=CONTAINERS[kind]())
+        held.all = [held.parts]
+        f = compile(lambda x: ASKS[ask](held, x))
+        yield f(x)
+        del held.parts["0" if "Dict" in kind else 0]
+        yield f(x)
+        for k in range(2):
+            added = fb.ones(1) if kind == "ParameterDict" else nn.Tanh()
+            if "Dict" in kind:
+                held.parts[str(k)] = added
+            else:
+                held.parts.append(added)
+            yield f(x)
+
+    Case(scenario).check()
 
 
 @case.test

@@ -13,10 +13,14 @@ from .words import place_of
 
 def inner(roots: list[Edge], start: int) -> frozenset[int]:
     """The numbers of the roots that others depend on: the way between them lies inside of the program."""
-    below: set[Edge] = set()
-    for node in _inside([root for root, _ in roots], start):
-        below.update(e for e in node.edges if e is not None)
-    return frozenset(i for i, root in enumerate(roots) if root in below)
+    under = below(roots, start)
+    return frozenset(i for i, root in enumerate(roots) if root in under)
+
+
+def below(roots: list[Edge], start: int) -> set[Edge]:
+    """The places on the tape that the roots depend on, whether a gradient comes to them or not."""
+    nodes = _inside([root for root, _ in roots], start)
+    return {edge for node in nodes for edge in node.edges if edge is not None}
 
 
 def followed(find: Callable[[], Any], recorder: Any, roots: list[Edge], leaves: list[Any]) -> Any:

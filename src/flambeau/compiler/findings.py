@@ -48,7 +48,12 @@ class Findings:
         emit, recipe = self.outputs.number, self.recipes.number
         watcher = recorder.watcher
         describer = Describer(
-            recipe, expressions.number, watcher.was_there, {**watcher.arguments, **watcher.arrays}, self.moving.inner
+            recipe,
+            expressions.number,
+            watcher.was_there,
+            {**watcher.arguments, **watcher.kept},
+            self.moving.inner,
+            recorder.reads,
         )
         template = describer.describe(result)
         self.grads: list[tuple[Any, int | None]] = [

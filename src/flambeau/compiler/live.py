@@ -44,7 +44,9 @@ def changed_edges(recorder: Recorder, arguments: Arguments, live: list[Tensor]) 
 class Gradients:
     """Gradients of the live results by all that requires grad, for cotangents that come as further inputs (`seeds`).
 
-    `wanted` are what these gradients belong to, tensors or arguments, `inner` the live results that others are computed from.
+    `wanted` are what these gradients belong to, tensors or arguments, and then what no gradient comes to although the results
+    depend on it (a Function's backward gives None): they are on the tape through it all the same. `inner` are the live results that
+    others are computed from.
     """
 
     def __init__(self) -> None:
@@ -72,7 +74,9 @@ class Gradients:
                 recorder, edges, [edge[0] for edge in leaves],
             )  # fmt: skip
         reached = [(c, g._array) for c, g in zip(candidates, found, strict=True) if g is not None]
-        self.wanted = [candidate for candidate, _ in reached]
+        under = backwards.below(edges, recorder.start)
+        without = [c for c, g, edge in zip(candidates, found, leaves, strict=True) if g is None and edge in under]
+        self.wanted = [candidate for candidate, _ in reached] + without
         return [array for _, array in reached]
 
 

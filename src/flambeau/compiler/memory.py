@@ -35,7 +35,8 @@ def check(recorder: Recorder, arguments: Arguments, writes: list[tuple[tuple[int
 def tell_apart(reads: Reads, arguments: Arguments, kept: Iterable[int]) -> None:
     """Raises Untraceable if an array that the caller gives, and the function keeps or gives out, is also found elsewhere."""
     given = {id(array) for array in arguments.arrays_of_numpy}.intersection(kept)
-    if given and not given.isdisjoint(id(value) for _, value in reads.places.values()):
+    found = [value for _, value in reads.places.values()]
+    if given and not given.isdisjoint(map(id, [*found, *tree.flatten([v for v in found if isinstance(v, tuple)])[0]])):
         raise Untraceable("it keeps or gives out an array that the caller gives and that it also finds elsewhere")
 
 

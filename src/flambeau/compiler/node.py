@@ -50,7 +50,10 @@ class CompiledNode(Node):
     def backward(self, cotangents: list[Any]) -> Sequence[Any]:
         run = raising(self.program) if self.calls_back else self.program
         made = run(*self._arguments(cotangents))
-        return [made[i] for i in self.positions]
+        return self._along_edges(made)
+
+    def _along_edges(self, made: Sequence[Any]) -> list[Any]:
+        return [made[i] if i < len(made) else None for i in self.positions]
 
     def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
         if self.calls_back:
@@ -61,8 +64,7 @@ class CompiledNode(Node):
         arguments = self._arguments([None if c is None else c[0] for c in cotangents])
         edges = {n: e for n, e in zip(self.numbers, self.edges, strict=True) if n is not None}
         edges.update((len(self.saved or ()) + i, c[1]) for i, c in enumerate(cotangents) if c is not None)
-        made = taped_call(self.program, arguments, edges)
-        return [made[i] for i in self.positions]
+        return self._along_edges(taped_call(self.program, arguments, edges))
 
     def release(self) -> None:
         self.saved = None

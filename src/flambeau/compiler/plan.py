@@ -112,6 +112,7 @@ class Tape:
     metas: list[tuple[tuple[int, ...], Any]]  # shape and dtype of the results that have a gradient
     inner: frozenset[int]  # those of them that others are computed from
     wanted: list[tuple[Found, int | None]]  # tensors that gradients go to, or arguments, in the order of these outputs
+    # and then those that none comes to, though the results depend on them
     edges: list[tuple[Found, int | None, int]]  # tensors or arguments whose place on the tape changes, and to what
 
 

@@ -16,6 +16,7 @@ from ..core.tensor.tensor import Tensor
 from ..nn.modules.module import Module
 from ..optim.optimizer import Optimizer
 from .effects import Later
+from .guards import tuples
 from .guards.places import is_python_class
 from .guards.symbols import ATTRIBUTE
 from .guards.values import PLAIN
@@ -243,12 +244,16 @@ class Container(Node):
 class Describer:
     """Writes templates while a trace is being read. `recipe` and `number` give the numbers of tensors and of host numbers."""
 
-    def __init__(self, recipe: Any, number: Any, is_old: Any, arguments: dict[int, Any], looked_up: dict[int, Any]):
+    def __init__(
+        self, recipe: Any, number: Any, is_old: Any, arguments: dict[int, Any], looked_up: dict[int, Any], reads: Any
+    ):
         self.recipe = recipe
         self.number = number
         self.is_old = is_old
         self.arguments = arguments
         self.looked_up = looked_up  # containers and records that are others at each call, by id
+        self.reads = reads
+        self.tuples: Any = None  # those that were there before, once there is a first tuple
         self.known: dict[int, tuple[Any, Template]] = {}
         self.places: dict[int, OfArgument] = {}  # the caller's containers that are met, by id
         self.depth: int = 0
@@ -266,12 +271,14 @@ class Describer:
         kind = type(value)
         if kind in PLAIN or isinstance(value, _ATOMS):
             return Same(value)
-        if isinstance(value, (tuple, frozenset, slice)) and not self._has_parts(value):
-            return Same(value)
         if id(value) in self.arguments:
             if id(value) not in self.places:
                 self.places[id(value)] = OfArgument(self.arguments[id(value)][1])
             return self.places[id(value)]
+        if isinstance(value, tuple) and (found := self._found(value)) is not None:
+            return found
+        if isinstance(value, (tuple, frozenset, slice)) and not self._has_parts(value):
+            return Same(value)
         if self.is_old(value) and not isinstance(value, tuple):
             if id(value) in self.looked_up:
                 raise Untraceable(f"it gives out or keeps a {kind.__name__} of tensors that it takes out of its place")
@@ -286,6 +293,16 @@ class Describer:
             return self._parts(value, kind)
         finally:
             self.depth -= 1
+
+    def _found(self, value: Any) -> Template | None:
+        """A tuple that was there before, as a call finds it where it was read."""
+        if self.tuples is None:
+            self.tuples = tuples.found(self.reads, self.looked_up)
+        if id(value) not in self.tuples:
+            return None
+        if id(value) not in self.known:
+            self.known[id(value)] = value, OfNumber(self.number(tuples.taken(self.reads, self.tuples, value)))
+        return self.known[id(value)][1]
 
     def _has_parts(self, value: Any) -> bool:
         if isinstance(value, slice):

@@ -50,6 +50,10 @@ class _Parts:
             ("seed", seeds[id(c)]) if id(c) in seeds else ("state", where[id(c)]) if id(c) in where else _FIXED
             for c in self.consts
         ]
+        self.consts = [  # an array of the user's may have changed when the next trace is compared with this one
+            c.copy() if kind == _FIXED and isinstance(c, np.ndarray) else c
+            for kind, c in zip(self.kinds, self.consts, strict=True)
+        ]
         state = len(traced.plan.state.tensors), len(where)
         self.told: list[Any] = [(*self.kinds, len(self.jaxpr.invars), computation.plain, state), *found.parts]
         self.inputs: list[tuple[int, ...]] = [tuple(v.aval.shape) for v in self.jaxpr.invars]

@@ -22,8 +22,8 @@ from ...core.dispatch.host_numbers import (
     settle_key,
 )
 from ...core.tensor.tensor import Tensor
-from . import texts
-from .access import attribute, imported, in_place, iterate, or_unknown, push, store_attribute
+from . import texts, tuples
+from .access import attribute, imported, in_place, iterate, look_through, or_unknown, push, store_attribute
 from .calls import call
 from .code import LIBRARY, USER, kind_of_code
 from .foreign import show
@@ -263,6 +263,10 @@ def _store_name(shadow: Any, ins: Any) -> None:
 @_handles("LOAD_ATTR LOAD_METHOD")
 def _load_attr(shadow: Any, ins: Any) -> None:
     owner = shadow.pop()
+    if isinstance(owner, (HostInt, LooseInt, HostScalar)) and ins.value.startswith(
+        "__"
+    ):  # int's own `__lt__` knows no floats
+        shadow.replace(len(shadow.stack), owner.settle())
     method = ins.name == "LOAD_METHOD" or (METHOD_BIT and ins.arg & 1)
     value = attribute(shadow, owner, ins.value)
     if not method:
@@ -311,6 +315,8 @@ def _truth(shadow: Any, ins: Any) -> None:
     value = shadow.pop()
     if is_container(value):
         truth(shadow, value)
+    elif hasattr(type(value), "__len__"):
+        look_through(shadow.watcher, value)
     if ins.name in ("UNARY_NOT", "TO_BOOL"):
         shadow.push(UNKNOWN)
     elif "OR_POP" in ins.name:
@@ -375,6 +381,8 @@ def _is(shadow: Any, ins: Any) -> None:
         shadow.watcher.refuse(
             "it asks by `is` whether two numbers are one object, which a program does not know: write =="
         )
+    if kind_of_code(shadow.code, shadow.frame.f_globals) == USER:
+        tuples.asked_for(shadow.watcher, *pair)
     shadow.watcher.compared(*pair)
     for value in pair:
         if is_container(value):

@@ -10,7 +10,7 @@ from typing import Any
 from ...core.dispatch.host_numbers import HostValue, settle, settle_key
 from ...core.tensor.tensor import Tensor
 from . import keyed
-from .access import attribute, item, iterate, look_for_entry, push, store_item
+from .access import attribute, item, iterate, look_for_entry, look_through, push, store_item
 from .foreign import look_into
 from .keyed import NOTHING, Answer
 from .kinds import is_instance
@@ -154,6 +154,7 @@ def answer(shadow: Any, callee: Any, args: list[Any], place: int) -> bool:
         and len(args) == 1
         and (method := _method(callee, args[0])) is not None
     ):
+        look_through(shadow.watcher, args[0])
         shadow.replace(place, Direct(callee, method, _ASKED[callee]))
         return True
     elif callee is len and len(args) == 1:

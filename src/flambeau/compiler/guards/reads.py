@@ -47,6 +47,7 @@ class Reads:
         self.types: dict[int, tuple[Any, type]] = {}
         self.outcomes: list[tuple[Expression, Any]] = []
         self.numbers: dict[Any, tuple[Place, Any]] = {}  # places whose numbers are inputs: only their kind is looked at
+        self.tuples: list[tuple[Place, Any]] = []  # and tuples of such numbers, as the trace has them
         self.old: dict[int, Any] = {}  # objects that were there before the trace, by id
         self.strict: set[Any] = set()  # keys of places and numbers of arguments whose ints have to be ints
         self.copies: dict[int, tuple[Any, Any]] = {}  # containers that were there before, by id, with what they held
@@ -99,6 +100,7 @@ class Reads:
         if place.key not in self.places and place.key not in self.numbers:
             if has_inputs(value):
                 self.numbers[place.key] = place, kind_of(value)
+                self.tuples.append((place, value))
             else:
                 self.places[place.key] = place, value
                 self.see(value)
@@ -191,7 +193,7 @@ class Reads:
     def finish(self, moving: Iterable[Any]) -> None:
         """The trace is over: from now on, compare. What is in places with the keys `moving` is looked up at each call."""
         self.make_input = None
-        self.old, self.copies, self.owners = {}, {}, {}
+        self.old, self.copies, self.owners, self.tuples = {}, {}, {}, []
         # what the function has written is no matter any more
         self.unwritten, self.before = _as_it_is, lambda container: None
         self.settle_keys = self.taken_from = self.walked = lambda container: None

@@ -221,7 +221,9 @@ class Watcher:
         self.decimals = False  # whether it computes with decimals, which look into a context of the thread
         self.weak = False  # whether it looks whether an object is still alive
         self.arguments: dict[int, Any] = {}  # containers that stand for the caller's, and the way to these, by id
-        self.arrays: dict[int, Any] = {}  # NumPy's arrays among the caller's objects, and the way to these, by id
+        self.kept: dict[
+            int, Any
+        ] = {}  # NumPy's arrays and tuples among the caller's objects, and the way to these, by id
         self.attribute_tables: dict[int, Any] = {}  # `__dict__`s of objects that were there before
 
     def begin(self, function: Any, leaves: list[Any], call: Any) -> None:
@@ -237,8 +239,10 @@ class Watcher:
                 self.arguments[id(value)] = value, path
                 self.writes.given[id(value)] = value
                 self.made(value)
-            elif len(path) > 1 and isinstance(value, np.ndarray):  # told by what it holds, and kept as itself
-                self.arrays[id(value)] = value, path
+            elif len(path) > 1 and isinstance(value, (np.ndarray, tuple)):  # told by what it holds, and kept as itself
+                self.kept[id(value)] = value, path
+            if len(path) > 1 and not tree.opens(value):
+                continue  # it is the caller's, and so is what it holds
             if isinstance(value, (list, tuple, deque)):
                 stack += [(part, (*path, i)) for i, part in enumerate(value)]
             elif isinstance(value, dict):
