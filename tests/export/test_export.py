@@ -244,3 +244,18 @@ def test_sizes_that_do_not_go_together() -> None:
         fb.export.export(Sum(), (fb.ones(4), fb.ones(4)), dynamic_shapes={"x": {0: b}, "y": {0: b + 1}})
     with pytest.raises(fb._dynamo.exc.UserError, match=r"No size of b makes 3\*b equal to 4"):
         fb.export.export(Sum(), (fb.ones(4), fb.ones(4)), dynamic_shapes={"x": {0: 3 * b}, "y": None})
+
+
+def test_inputs_within_containers_are_named_by_their_keys() -> None:
+    found = []
+    for lib in (fb, torch):
+
+        class Within(lib.nn.Module):  # type: ignore[misc, name-defined]
+            def forward(self, x: Any, d: Any, parts: Any) -> Any:
+                return x + d["a"] + d["b"][0] + parts[0] + parts[1]["q"]
+
+        one, two, three, four, five = (lib.tensor([float(n)]) for n in range(1, 6))
+        made = lib.export.export(Within(), (one, {"b": [two], "a": three}, [four, {"q": five}]))
+        found.append([spec.arg.name for spec in made.graph_signature.input_specs])
+        assert made.module()(one, {"b": [two], "a": one * 10}, [four, {"q": five}]).item() == 22
+    assert found[0] == found[1]

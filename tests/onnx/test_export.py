@@ -203,6 +203,10 @@ FUNCTIONS = {
         F.pixel_unshuffle(x.repeat(2, 1)[None, None], 2), F.grid_sample(x[None, None], x[:2].reshape(1, 2, 2, 2).sin(), align_corners=False),
         F.grid_sample(x[None, None], x[:2].reshape(1, 2, 2, 2).sin(), mode="nearest", align_corners=True),
     ],
+    "lists and turns": lambda x: [
+        x[[0, 2]], x[:, [1, 0, -1]], x[[0, 2], 1:], x.roll(1, 0), x.roll((1, -2), (0, 1)), x.roll(-1, -1), (x * 3).trunc(),
+        F.pairwise_distance(x, x + 1), F.pairwise_distance(x, -x, p=1.0, keepdim=True),
+    ],
     "in place": lambda x: [x.clone().add_(1).mul_(2).relu_()],
 }  # fmt: skip
 
@@ -226,6 +230,17 @@ def test_functions_made_of_others_take_other_sizes() -> None:
         input_names=["x"],
         dynamic_axes={"x": {0: "b"}},
     )
+
+
+def test_lists_and_turns_take_other_sizes() -> None:
+    check(
+        Applied(lambda x: [x.roll(1, 0), x.roll(-2, 0), x[[0, -1]], F.pairwise_distance(x, x + 1), x.trunc()]),
+        fb.rand(4, 3),
+        others=(fb.rand(7, 3),),
+        dynamic_shapes=[{0: "b"}],
+    )
+    with pytest.raises(fb.onnx.errors.UnsupportedOperatorError, match="roll without dims"):
+        fb.onnx.export(Applied(lambda x: x.roll(1)), (fb.rand(4, 3),))
 
 
 def test_layers() -> None:

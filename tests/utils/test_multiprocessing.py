@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
@@ -82,3 +84,34 @@ def test_a_rank_that_is_not_there() -> None:
             lib.utils.data.DistributedSampler(range(3), 2, 5)
         with pytest.raises(ValueError, match="Default process group has not been initialized"):
             lib.utils.data.DistributedSampler(range(3))
+
+
+def test_what_ended_a_process_is_told_by_the_error() -> None:
+    def told(error: Any) -> dict[str, Any]:
+        return {
+            n: getattr(error, n)
+            for n in ("msg", "error_index", "error_pid", "exit_code", "signal_name")
+            if hasattr(error, n)
+        }
+
+    for lib in (fb, torch):
+        mp = lib.multiprocessing
+        raised = pickle.loads(pickle.dumps(mp.ProcessRaisedException("a", 1, 2)))
+        assert told(raised) == {"msg": "a", "error_index": 1, "error_pid": 2}
+        ended = pickle.loads(pickle.dumps(mp.ProcessExitedException("a", 1, 2, 3, "S")))
+        assert told(ended) == {"msg": "a", "error_index": 1, "error_pid": 2, "exit_code": 3, "signal_name": "S"}
+
+
+def test_a_result_with_a_history_goes_to_no_other_process() -> None:
+    for lib in (fb, torch):
+        w = lib.ones(2, requires_grad=True)
+        for sent in (w * 2, [w * 2]):
+            with pytest.raises(
+                RuntimeError, match="Cowardly refusing to serialize non-leaf tensor which requires_grad"
+            ):
+                ForkingPickler.dumps(sent)
+    with fb.no_grad():
+        left = ForkingPickler.dumps([w := fb.ones(2, requires_grad=True), (w * 2).detach(), fb.nn.Parameter(w)])
+    again = pickle.loads(left)
+    assert [type(t) for t in again] == [fb.Tensor, fb.Tensor, fb.nn.Parameter]
+    assert [t.requires_grad for t in again] == [True, False, True]

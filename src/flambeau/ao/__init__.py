@@ -1,4 +1,4 @@
-"""`torch.ao`: of quantization the parts that compute with floats; what needs quantized tensors is refused by name."""
+"""`torch.ao`: pruning, and of quantization the parts that compute with floats; what needs quantized tensors is refused by name."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 from . import quantization
 
-__all__ = ["nn", "quantization"]
+__all__ = ["nn", "pruning", "quantization"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "nn":
-        return importlib.import_module(f"{__name__}.nn")
+    if name in ("nn", "pruning"):
+        return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -90,12 +91,17 @@ def _named(mod: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[s
 
 
 def _placeholders(named: dict[str, Any]) -> list[str]:
-    """A name for every flat input."""
+    """A name for every flat input: the argument's, with the keys and places that lead to it within."""
     names = []
     for name, value in named.items():
-        leaves = pytree.tree_flatten(value)[0]
-        alone = len(leaves) == 1 and leaves[0] is value
-        names.extend([name] if alone else [f"{name}_{i}" for i in range(len(leaves))])
+        try:
+            paths = [path for path, _ in pytree.tree_flatten_with_path(value)[0]]
+        except ValueError:  # a registered class without names of its parts
+            leaves = pytree.tree_flatten(value)[0]
+            paths = [(pytree.SequenceKey(i),) for i in range(len(leaves))]
+        for path in paths:
+            parts = (getattr(key, "key", getattr(key, "idx", getattr(key, "name", key))) for key in path)
+            names.append(re.sub(r"\W", "_", "_".join([name, *map(str, parts)])))
     return names
 
 

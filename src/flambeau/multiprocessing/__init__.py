@@ -15,6 +15,7 @@ from ..core.dispatch.help import explain_namespace as _explain_namespace
 
 # isort: off
 from . import reductions as reductions
+from .reductions import init_reductions as init_reductions
 from .spawn import ENV_VAR_PARALLEL_START as ENV_VAR_PARALLEL_START, ProcessContext as ProcessContext
 from .spawn import ProcessExitedException as ProcessExitedException, ProcessRaisedException as ProcessRaisedException
 from .spawn import SpawnContext as SpawnContext, spawn as spawn
@@ -59,8 +60,7 @@ def _get_thread_name() -> str:
         return file.read().rstrip("\n")
 
 
-def init_reductions() -> None:
-    """Nothing to do: tensors have a pickled form."""
+init_reductions()
 
 
 if not TYPE_CHECKING:

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import os
+import pickle
 import weakref
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
+from ..core.dispatch.messages import message
 from ..core.tensor.tensor import Tensor
+from ..nn.parameter import Parameter
 from ..runtime.absent import refuse
 
 __all__ = ["ForkingPickler", "StorageWeakRef", "fd_id", "init_reductions", "reduce_storage", "reduce_tensor"]
 
 
 def init_reductions() -> None:
-    """Nothing to do: tensors have a pickled form."""
+    """Have queues and pipes write tensors by `reduce_tensor`."""
+    for kind in (Tensor, Parameter):
+        ForkingPickler.register(kind, reduce_tensor)
 
 
 def reduce_tensor(tensor: Tensor) -> tuple[Any, ...]:
-    """What `ForkingPickler` writes of a tensor: a function and its arguments, values among them."""
-    return tensor.__reduce_ex__(2)  # type: ignore[return-value]
+    """What `ForkingPickler` writes of a tensor: a function and its arguments, values among them.
+
+    RuntimeError for a result that gradients go through: its history would be lost on the way, without a word.
+    """
+    if tensor.requires_grad and not tensor.is_leaf:
+        raise RuntimeError(message("history_to_other_process"))
+    return tensor.__reduce_ex__(pickle.DEFAULT_PROTOCOL)  # type: ignore[return-value]
 
 
 def reduce_storage(storage: Any) -> tuple[Any, ...]:

@@ -45,6 +45,7 @@ class ProcessRaisedException(ProcessException):
 
     def __init__(self, msg: str, error_index: int, error_pid: int):
         super().__init__(msg, error_index, error_pid)
+        self.error_pid = error_pid
 
 
 class ProcessExitedException(ProcessException):
@@ -52,6 +53,7 @@ class ProcessExitedException(ProcessException):
 
     def __init__(self, msg: str, error_index: int, error_pid: int, exit_code: int, signal_name: str | None = None):
         super().__init__(msg, error_index, error_pid)
+        self.error_pid = error_pid
         self.exit_code = exit_code
         self.signal_name = signal_name
 
@@ -149,7 +151,7 @@ def start_processes(
         theirs.close()
         processes.append(process)
         errors.append(ours)
-    made = SpawnContext(processes, errors)
+    made = ProcessContext(processes, errors)
     if not join:
         return made
     while not made.join():

@@ -116,6 +116,31 @@ def _logaddexp(input: Tensor, other: Tensor) -> Tensor:
     return input.maximum(other) + F.softplus(-(input - other).abs())
 
 
+@composed("trunc", "fix")
+def _trunc(input: Tensor) -> Tensor:
+    return _torch().where(input < 0, input.ceil(), input.floor())
+
+
+@composed("pairwise_distance")
+def _pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
+    return _vector_norm(x1 - x2 + eps, p, -1, keepdim)
+
+
+@composed("roll")
+def _roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
+    """What stands behind is put in front, by slices that count from the end: they hold for other sizes, too."""
+    if dims is None or dims == ():
+        raise Unsupported("roll without dims")
+    pairs = zip(shifts, dims, strict=True) if isinstance(shifts, (list, tuple)) else [(shifts, dims)]
+    for shift, dim in pairs:
+        if abs(shift) >= input.shape[dim]:
+            raise Unsupported("a shift as long as the dimension")
+        if shift:
+            before = (slice(None),) * (dim % input.ndim)
+            input = _torch().cat([input[(*before, slice(-shift, None))], input[(*before, slice(None, -shift))]], dim)
+    return input
+
+
 @composed("log2")
 def _log2(input: Tensor) -> Tensor:
     return input.log() * (1 / math.log(2))

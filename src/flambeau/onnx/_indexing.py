@@ -46,6 +46,9 @@ def _picked(b: Builder, name: str, ndim: int, index: Any) -> str:
             found = _places(b, i) if _is_mask(i) else [(b.node("Cast", [i.name], to=KINDS["int64"]), i.ndim)]
             tensors += [(dim + k, *one) for k, one in enumerate(found)]
             dim += len(found)
+        elif isinstance(i, (list, tuple)) and i and all(type(k) is int for k in i):
+            tensors.append((dim, b.constant(list(i)), 1))
+            dim += 1
         else:
             raise Unsupported(f"indexing with {type(i).__name__}")
     if len(tensors) == 1:

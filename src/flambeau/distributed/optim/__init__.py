@@ -4,6 +4,12 @@ from typing import Any
 
 from ...optim import Optimizer
 from .. import _later
+from .apply_optimizer_in_backward import (
+    _apply_optimizer_in_backward as _apply_optimizer_in_backward,
+)
+from .apply_optimizer_in_backward import (
+    _get_in_backward_optimizers as _get_in_backward_optimizers,
+)
 from .post_localSGD_optimizer import PostLocalSGDOptimizer
 from .zero_redundancy_optimizer import ZeroRedundancyOptimizer
 

@@ -330,9 +330,7 @@ def _unpooled_sizes(
         )
     for d, (w, size, st) in enumerate(zip(wanted, natural, stride, strict=True)):
         if not size - st < w < size + st:
-            raise ValueError(
-                f'invalid output_size "{wanted}" (dim {d} must be between {size - st} and {size + st})'
-            )
+            raise ValueError(f'invalid output_size "{wanted}" (dim {d} must be between {size - st} and {size + st})')
     return wanted
 
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...core.array import dtypes
+from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..making.constants import check_options, extent_of, number_of
@@ -46,7 +47,7 @@ def _axes(
     dims = (dim,) if isinstance(dim, int) else dim
     if dims is not None:
         if dims and x.ndim == 0:
-            raise IndexError(f"Dimension specified as {dims[0]} but tensor has no dimensions")
+            raise IndexError(message("no_dimensions", dim=dims[0]))
         axes = tuple(normalized_dim(d, x.ndim) for d in dims)
         if len(set(axes)) < len(axes):
             raise RuntimeError("FFT dims must be unique")
@@ -60,7 +61,7 @@ def _axes(
             raise RuntimeError(f"Got shape with {count} values but input tensor only has {x.ndim} dimensions.")
         axes = tuple(range(x.ndim - count, x.ndim))
     if x.ndim == 0 and axes:
-        raise IndexError(f"Dimension specified as {(dims or (-1,))[0]} but tensor has no dimensions")
+        raise IndexError(message("no_dimensions", dim=(dims or (-1,))[0]))
     sizes = []
     for position, axis in enumerate(axes):
         n = -1 if s is None else s[position]

@@ -1,0 +1,1 @@
+"""`torch.ao.pruning.scheduler`: how the level of sparsity changes from step to step."""

@@ -1,0 +1,1 @@
+"""`torch.distributed.elastic.utils`: free ports; the rest is refused by name."""
