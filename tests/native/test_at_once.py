@@ -264,3 +264,79 @@ def test_numbers_of_slices_of_nothing_are_looked_at():
                 with pytest.raises((IndexError, RuntimeError), match="out of"):
                     a.index_select(dim, lib.tensor([bad]))
         assert x.index_select(dim, fb.tensor([1, 0])).shape == t.index_select(dim, torch.tensor([1, 0])).shape
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+@pytest.mark.parametrize("name", ["add_", "sub_", "mul_", "div_"])
+def test_what_is_written_in_place_is_what_a_program_writes(by_programs, served, name, dtype):
+    if name == "div_" and dtype == "int64":
+        pytest.skip("the result would not go into the tensor")
+    for sizes, others in [((7, 5), (7, 5)), ((7, 5), (5,)), ((6,), ()), ((), ()), ((0,), (0,)), ((9,), None)]:
+        if name == "div_" and others == (5,):
+            continue  # by a row a program divides
+        x, y = values(sizes, dtype, 1), 3 if others is None else values(others, dtype, 2)
+
+        def make(x=x, y=y):
+            t = fb.tensor(x)
+            return getattr(t, name)(fb.tensor(y) if isinstance(y, np.ndarray) else y)
+
+        served.clear()
+        made = make()
+        assert served
+        same_bits(made.detach(), by_programs(make))
+
+
+def test_what_is_written_in_place_is_seen_and_counted():
+    for lib in (fb, torch):
+        x = lib.ones(3, 4)
+        row, same, seen = x[1], x.detach(), x.numpy() if lib is torch else None
+        assert row.sum().item() == 4
+        out = x.add_(1)
+        x *= x
+        assert out is x and x._version == row._version == same._version == 2
+        assert row.tolist() == [4.0] * 4 and same.sum().item() == 48 and (seen is None or seen[0, 0] == 4)
+        row.sub_(1)
+        same.div_(2)
+        assert x[1].tolist() == [1.5] * 4 and x[0, 0].item() == 2
+
+
+def test_memory_that_others_hold_is_written_in_place():
+    a = np.ones(4, np.float32)
+    fb.from_numpy(a).mul_(3)
+    assert a.tolist() == [3.0] * 4
+    x = fb.ones(4)
+    b = x.numpy()
+    x.add_(1)
+    assert b.tolist() == [2.0] * 4
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda lib: lib.ones(3, requires_grad=True).add_(1),
+        lambda lib: lib.ones(4).add_(lib.ones(3, 4)),
+        lambda lib: lib.ones((), dtype=lib.int64).mul_(0.5),
+        lambda lib: lib.ones(3, dtype=lib.int64).div_(2),
+        lambda lib: lib.ones(3).expand(2, 3).add_(1),
+    ],
+)
+def test_what_may_not_be_written_in_place_is_refused(call):
+    for lib in (fb, torch):
+        with pytest.raises(RuntimeError):
+            call(lib)
+
+
+def test_the_tape_learns_of_what_is_written_in_place():
+    def run(lib):
+        w = lib.ones(3, requires_grad=True)
+        with lib.no_grad():
+            w.mul_(5)
+        kept = lib.ones(3)
+        kept.mul_(w)  # from here on it is recorded
+        kept.add_(1)
+        kept.sum().backward()
+        z = lib.ones(2)
+        z.lt_(2)
+        return [w.tolist(), w.grad.tolist(), kept.tolist(), w._version, kept._version, z.tolist()]
+
+    assert run(fb) == run(torch)

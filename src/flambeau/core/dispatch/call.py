@@ -26,6 +26,7 @@ from ..tensor.sparse import SparseOperand
 from ..tensor.storage import Storage
 from ..tensor.tensor import Tensor, blank, wrap
 from . import autocast, seeing
+from .at_once import written
 from .declared import Operator
 from .errors import described
 from .host_numbers import HostNumber
@@ -319,10 +320,13 @@ def with_key(op: Operator, key: tuple[Any, ...]) -> Callable[..., Any]:
 def inplace_form(op: Operator, name: str, asks: bool = False) -> Callable[..., Any]:
     """The method that writes the result into its tensor."""
     tensors = max(1, op.leading_tensors) if asks else 0
+    at_once = op.at_once if getattr(op.at_once, "writes", False) else None
 
     def call(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if grad_state.around and (found := around(call, (), op, asks, (input, *args), kwargs)) is not PASS:
             return found
+        if at_once is not None and not kwargs and type(input) in plain and written(at_once, input, args):
+            return input
         try:
             dynamic, key = op.signature.bind(name, (input, *args), kwargs)
             program = op.write_program(key)
