@@ -102,3 +102,24 @@ def test_the_cpu_is_a_device() -> None:
     assert {
         name for name in ours if name in theirs and isinstance(ours[name], bool) and ours[name] != theirs[name]
     } == set()
+
+
+def test_what_needs_an_accelerator_says_so() -> None:
+    def entered(t: Any) -> None:
+        with t.cuda.device(0):
+            pass
+
+    for code in (
+        entered,
+        lambda t: t.ones(2).pin_memory(),
+        lambda t: t.nn.utils.rnn.pack_sequence([t.ones(2)]).pin_memory(),
+    ):
+        texts = []
+        for library in (torch, fb):
+            with pytest.raises(RuntimeError) as raised:
+                code(library)
+            texts.append(str(raised.value))
+        assert texts[0] in texts[1]
+    loader = fb.utils.data.DataLoader(fb.arange(4), batch_size=2, pin_memory=True)
+    with pytest.warns(UserWarning, match="pin_memory"):
+        assert [b.tolist() for b in loader] == [[0, 1], [2, 3]]

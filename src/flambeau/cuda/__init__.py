@@ -153,8 +153,11 @@ class device(contextlib.AbstractContextManager[None]):
         self.idx: int = index_of(device)
 
     def __enter__(self) -> None:
-        if self.idx >= 0 and is_available():
-            set_device(self.idx)
+        if self.idx < 0:
+            return
+        if not is_available():
+            raise RuntimeError("PyTorch was compiled without CUDA support: JAX finds no GPU here")
+        set_device(self.idx)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+import jax
+
 from ...core.array.dtypes import cpp_name, dtype, from_numpy
 from ...core.array.formats import contiguous_format, memory_format
 from ...core.array.geometry import contiguous_strides
@@ -78,9 +80,11 @@ _attach(dim_order, ("dim_order",))
 
 
 def pin_memory(self: Tensor, device: Any = None) -> Tensor:
-    """The tensor: no memory is pinned here. RuntimeError for one on the meta device."""
+    """The tensor: beside an accelerator XLA stages what is sent by itself. RuntimeError without one, and on the meta device."""
     if self.is_meta:  # type: ignore[attr-defined]
         raise RuntimeError(f"cannot pin 'Meta{self.dtype.abbr}Type' only dense CPU tensors can be pinned")
+    if jax.default_backend() == "cpu":
+        raise RuntimeError("Cannot access accelerator device when none is available. Nothing is sent anywhere from here.")
     return self
 
 
