@@ -98,6 +98,8 @@ def _polygamma(n: int, x: jax.Array) -> jax.Array:
 
 
 def _zeta(s: int, x: jax.Array) -> jax.Array:
+    if s > 10:  # of float32 the terms are too small for it, or next to that
+        return jnp.where(jnp.isposinf(x), 0, lax.zeta(jnp.float64(s), x.astype(np.float64))).astype(x.dtype)
     return jnp.where(jnp.isposinf(x), jnp.zeros_like(x), lax.zeta(jnp.full_like(x, s), x))
 
 
@@ -105,13 +107,18 @@ def _polygamma_value(n: int, x: jax.Array) -> jax.Array:
     # psi^(n)(x) = (-1)^(n+1) n! zeta(n+1, x) on the right (Abramowitz & Stegun 6.4.10); on the left it is
     # (-1)^n psi^(n)(1-x) - pi (d/dx)^n cot(pi x) (6.4.7), where the derivatives of cot are polynomials in it.
     left = x < 0.5
-    right = (-1) ** (n + 1) * math.factorial(n) * _zeta(n + 1, jnp.where(left, 1 - x, x))
-    cotangent = 1 / jnp.tan(math.pi * jnp.where(left, x - jnp.round(x), 0.25))
     slope = np.polynomial.Polynomial([0, 1])
-    for _ in range(n):
-        slope = -slope.deriv() * np.polynomial.Polynomial([1, 0, 1])
-    reflected = sum(c * cotangent**k for k, c in enumerate(slope.coef.tolist()) if c)
-    made = jnp.where(left, (-1) ** n * right - math.pi ** (n + 1) * reflected, right)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for _ in range(n):
+            slope = -slope.deriv() * np.polynomial.Polynomial([1, 0, 1])
+        count = np.float64(math.factorial(n) if n <= 170 else math.inf).astype(x.dtype)  # 171! is no double any more
+        factors = (slope.coef * np.float64(math.pi) ** (n + 1)).astype(x.dtype)
+    right = (-1) ** (n + 1) * count * _zeta(n + 1, jnp.where(left, 1 - x, x))
+    cotangent = 1 / jnp.tan(math.pi * jnp.where(left, x - jnp.round(x), 0.25))
+    reflected = jnp.full_like(x, factors[-1])
+    for factor in factors[-2::-1]:
+        reflected = reflected * cotangent + factor
+    made = jnp.where(left, (-1) ** n * right - reflected, right)
     if n == 1:
         return made
     pole = jnp.asarray((-1) ** (n + 1) * math.inf, x.dtype)  # what zeta has at infinities, where trigamma has 0 and nan

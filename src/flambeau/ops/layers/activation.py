@@ -183,7 +183,7 @@ def hardshrink(input: Array, lambd: float = 0.5) -> Array:
 
 
 def _check_lambda(input: Any, lambd: float) -> None:
-    if not 0 <= lambd <= 65504 and lambd == lambd:
+    if not 0 <= lambd <= 65504:
         array = input._array
         require_floating("softshrink_check", array)
         most = float(jnp.finfo(array.dtype).max)
@@ -469,6 +469,9 @@ def rrelu(
     """x where x > 0, else x times a slope: drawn from [lower, upper] in training, their mean otherwise"""
     if lower > upper:
         raise RuntimeError(f"Lower bound should be less than or equal to the upper bound, but got {lower} > {upper}")
+    for name, bound in (("lower", lower), ("upper", upper)):
+        if not math.isfinite(bound):
+            raise RuntimeError(f"rrelu: {name} bound must be finite, got {bound:g}")
     if training:
         if not isinstance(input, Tensor):
             raise not_a_tensor("rrelu", "input", 1, input)

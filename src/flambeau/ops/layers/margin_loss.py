@@ -86,7 +86,7 @@ def pdist(input: Array, p: Static[float] = 2.0) -> Array:
     """The p-norm distances of every two rows of a matrix: a vector of n (n - 1) / 2"""
     if input.ndim != 2:
         raise RuntimeError(f"pdist only supports 2D tensors, got: {input.ndim}D")
-    if p < 0:
+    if not p >= 0:
         raise RuntimeError("pdist only supports non-negative p values")
     if category(input) != FLOAT:
         raise RuntimeError(f"pdist only supports floating-point dtypes, but got {type_name(input)}")

@@ -90,7 +90,7 @@ def _smooth_name(arrays: list[Any], statics: dict[str, Any]) -> str:
 
 
 def _check_beta(*given: Any) -> None:
-    if given[-1] < 0:
+    if not given[-1] >= 0:
         raise RuntimeError(f"smooth_l1_loss does not support negative values for beta. (got {given[-1]})")
 
 
@@ -126,7 +126,7 @@ def _(primals: tuple, tangents: tuple) -> tuple:
 
 
 def _check_delta(input: Any, target: Any, reduction: str, delta: float, weight: Any) -> None:
-    if delta <= 0:
+    if not delta > 0:
         raise RuntimeError(f"huber_loss does not support non-positive values for delta. (got {delta})")
 
 

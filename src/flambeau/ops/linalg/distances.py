@@ -121,7 +121,7 @@ def cdist(
         raise RuntimeError(f"{both} must have the same number of columns. X1: {x1.shape[-1]} X2: {x2.shape[-1]}")
     if x1.dtype != x2.dtype:
         raise RuntimeError(f"expected scalar type {scalar_name(x1).title()} but found {scalar_name(x2).title()}")
-    if p < 0:
+    if not p >= 0:
         raise RuntimeError("cdist only supports non-negative p values")
     products = compute_mode in (1, "use_mm_for_euclid_dist") or (
         compute_mode in (*_MODES[::3], 0) and max(x1.shape[-2], x2.shape[-2]) > 25
@@ -151,14 +151,14 @@ def _euclidean_jvp(primals: Any, tangents: Any) -> Any:
 
 
 def _check_maxnorm(input: Any, p: float, dim: int, maxnorm: Any) -> None:
-    if isinstance(maxnorm, (int, float)) and maxnorm < 0:
+    if isinstance(maxnorm, (int, float)) and not maxnorm >= 0:
         raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm:g}")
 
 
 @operator(inplace=True, autocast={"cuda": "float32"}, real="maxnorm must be real-valued", options=_check_maxnorm)
 def renorm(input: Array, p: Static[float], dim: int, maxnorm: Scalar) -> Array:
     """Every slice along `dim` whose `p`-norm is above `maxnorm`, scaled down to it."""
-    if p <= 0:
+    if not p > 0:
         raise RuntimeError("renorm: non-positive-norm not supported")
     floating("linalg.vector_norm", input)
     if input.ndim < 2:

@@ -84,7 +84,9 @@ def pin_memory(self: Tensor, device: Any = None) -> Tensor:
     if self.is_meta:  # type: ignore[attr-defined]
         raise RuntimeError(f"cannot pin 'Meta{self.dtype.abbr}Type' only dense CPU tensors can be pinned")
     if jax.default_backend() == "cpu":
-        raise RuntimeError("Cannot access accelerator device when none is available. Nothing is sent anywhere from here.")
+        raise RuntimeError(
+            "Cannot access accelerator device when none is available. Nothing is sent anywhere from here."
+        )
     return self
 
 

@@ -70,7 +70,7 @@ def arange(
 
 
 def _check_range(low: Any, high: Any, by: Any) -> None:
-    if by == 0:
+    if by == 0 or by != by:
         raise RuntimeError("step must be nonzero")
     if not (math.isfinite(low) and math.isfinite(high)):
         raise RuntimeError(f"unsupported range: {low} -> {high}")

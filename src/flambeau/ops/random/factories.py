@@ -198,7 +198,7 @@ def rand_like(
 def _normal(dtype: dtypes.dtype, mean: Any, std: Any, generator: Generator | None) -> Draw:
     if dtype.category < dtypes.FLOAT or dtype in dtypes.NARROW:
         raise refusal("normal_kernel_cpu", dtype)
-    if std < 0:
+    if not std >= 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
     # a complex normal value has the variance in both parts together
     scale = float(std) / math.sqrt(2) if dtype.is_complex else float(std)
@@ -218,7 +218,7 @@ def _normal_nowhere(dtype: Any, device: Any, out: Tensor | None, std: float = 1.
         target = dtypes.as_dtype(dtype) or (out.dtype if out is not None else None)
         if target is not None and target.category < dtypes.FLOAT:
             raise RuntimeError(f"expected a floating-point or complex dtype, but got dtype={target}")
-        if std < 0:
+        if not std >= 0:
             raise RuntimeError(f"normal expects std >= 0.0, but found std {float(std)}")
 
 

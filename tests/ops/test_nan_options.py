@@ -1,0 +1,43 @@
+"""nan for an option that has a range: refused as in PyTorch; `polygamma` of high orders."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+import flambeau as fb
+from support.outcomes import agree_on_error, agree_on_value, outcome
+
+ROWS = {
+    "pdist": lambda t: t.nn.functional.pdist(t.ones(3, 2), math.nan),
+    "cdist": lambda t: t.cdist(t.ones(3, 2), t.ones(3, 2), math.nan),
+    "softshrink": lambda t: t.nn.functional.softshrink(t.ones(2), math.nan),
+    "renorm's maxnorm": lambda t: t.renorm(t.ones(2, 2), 2, 0, math.nan),
+    "renorm's p": lambda t: t.renorm(t.ones(2, 2), math.nan, 0, 1.0),
+    "huber_loss": lambda t: t.nn.functional.huber_loss(t.ones(2), t.ones(2), delta=math.nan),
+    "smooth_l1_loss": lambda t: t.nn.functional.smooth_l1_loss(t.ones(2), t.ones(2), beta=math.nan),
+    "normal_": lambda t: t.ones(2).normal_(0, math.nan),
+    "arange": lambda t: t.arange(0, 1, math.nan),
+    "rrelu": lambda t: t.nn.functional.rrelu(t.ones(2), math.nan, 1.0),
+    "dropout": lambda t: t.nn.functional.dropout(t.ones(2), math.nan),
+    "quantile": lambda t: t.quantile(t.ones(2), math.nan),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_nan(name: str) -> None:
+    ours, theirs = (outcome(lambda t=t: ROWS[name](t)) for t in (fb, torch))
+    if not agree_on_error(ours, theirs, first=4):
+        agree_on_value(ours.value, theirs.value)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_polygamma_of_high_orders(dtype: str) -> None:
+    def values(t: Any, n: int) -> Any:
+        return t.polygamma(n, t.tensor([0.6, 1.0, 2.0, 10.0, 50.0, math.inf], dtype=getattr(t, dtype)))
+
+    for n in (15, 21, 35, 171):
+        agree_on_value(values(fb, n), values(torch, n), rtol=3e-5 if dtype == "float32" else 1e-10)
