@@ -8,7 +8,7 @@ from typing import Any
 import mesh_program
 import more_program
 import numpy as np
-from mesh_program import RANK, STEPS, WORLD, check, refused
+from mesh_program import RANK, STEPS, WORLD, check, line, refused
 
 import flambeau as fb
 import flambeau.distributed as dist
@@ -293,6 +293,47 @@ def one_program_of_layers_that_are_cut() -> None:
             found = _trained(model, step, mine, both["dp"].get_group())
             np.testing.assert_allclose(found, wanted, rtol=1e-9)
             assert all(p.device_mesh == both and p.grad.placements == p.placements for p in model.parameters())
+
+
+@check
+def draws_that_are_cut() -> None:
+    """What is drawn of tensors in equal and unequal parts, or for them, lies as PyTorch's does, with the draws of one process."""
+    draws: dict[str, Any] = {
+        "multinomial": lambda x: fb.multinomial(x, 3),
+        "replaced": lambda x: fb.multinomial(x, 5, replacement=True),
+        "bernoulli": fb.bernoulli,
+        "normal": lambda x: fb.normal(x, x),
+        "poisson": fb.poisson,
+        "gamma": fb._standard_gamma,
+        "rrelu": lambda x: F.rrelu(x - 0.5, training=True),
+        "dropout": F.dropout,
+        "masked": lambda x: fb.native_dropout(x, 0.5, True)[1],
+        "uniform": lambda x: x.clone().uniform_(),
+        "geometric": lambda x: (x * 2).geometric_(0.3),
+        "each": lambda x: x.clone().bernoulli_(x),
+        "recorded": lambda x: x.clone().requires_grad_().mul(2).exponential_(),
+        "row": lambda x: _filled_row(x.clone()),
+    }
+    by_rows = {"multinomial", "replaced"}
+    ways: list[tuple[int, Any]] = [(2, Shard(0)), (3, Shard(0)), (3, Shard(1)), (3, Replicate()), (3, Partial())]
+    for n, placement in ways if WORLD == 2 else ways[:1]:
+        whole = fb.linspace(0.1, 0.9, n * 5).view(n, 5)
+        for name, draw in draws.items():
+            found = []
+            for x in (whole, distribute_tensor(whole, line(), [placement])):
+                fb.manual_seed(3)
+                found.append(draw(x))
+            told = name, n, placement, found[1]
+            assert isinstance(found[1], DTensor), told
+            if name != "row" and (name != "dropout" or not placement.is_partial()):
+                lost = placement.is_partial() or (name in by_rows and placement == Shard(1))
+                assert found[1].placements == (Replicate() if lost else placement,), told
+            assert fb.equal(found[1].full_tensor(), found[0]), told
+
+
+def _filled_row(x: Any) -> Any:
+    x[1].normal_()
+    return x
 
 
 if __name__ == "__main__":

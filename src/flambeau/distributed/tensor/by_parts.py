@@ -542,13 +542,13 @@ def _computed(op: Any, rule: Rule, dynamic: list[Any], key: tuple[Any, ...]) -> 
         raise _Whole  # XLA does it
     laid = iter([o.laid(given) for o, given in zip(operands, result.given, strict=True)])
     arrays = [
-        next(laid) if any(value is t for t in tensors) else value._array if isinstance(value, Tensor) else value
+        next(laid) if any(value is t for t in tensors) else _beside(value, result, operands[0].mesh)
         for value in dynamic
     ]
     program = op.program(key)
     moved = rule is _elementwise and not any(isinstance(p, Shard) for p in result.placements)
     # of the whole's shapes, which all processes have: a part's may be none that the function takes, or tell each process otherwise
-    shapes = tuple(_abstract(v if isinstance(v, Tensor) else a) for v, a in zip(dynamic, arrays, strict=True))
+    shapes = tuple(map(_abstract, dynamic))
     if rule is _elementwise and not moved and not _is_elementwise(program.function, shapes):
         raise _Whole
     out = program.run(*arrays)
@@ -557,6 +557,20 @@ def _computed(op: Any, rule: Rule, dynamic: list[Any], key: tuple[Any, ...]) -> 
     if moved:
         result = result._replace(shape=tuple(out.shape))
     return _finished(op, program, key, dynamic, out, operands[0].mesh, result)
+
+
+def _beside(value: Any, result: _Result, mesh: DeviceMesh) -> Any:
+    """This process's part of an array that is whole in each, such as a mask that was drawn; all of what is none."""
+    value = value._array if isinstance(value, Tensor) else value
+    shape = getattr(value, "shape", ())
+    if not shape or not any(isinstance(p, Shard) for p in result.placements):
+        return value
+    box = parts.box_of(result.shape, mesh, result.placements, mesh.get_coordinate() or ())[-len(shape) :]
+    lengths = result.shape[-len(shape) :]
+    if len(shape) > len(result.shape) or any(n not in (1, m) for n, m in zip(shape, lengths, strict=True)):
+        raise _Whole
+    own = tuple((0, 1) if n == 1 else ends for n, ends in zip(shape, box, strict=True))
+    return parts.sliced(np.asarray(value), own)
 
 
 def _is_laid(value: Tensor) -> bool:
