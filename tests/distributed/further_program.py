@@ -336,5 +336,50 @@ def _filled_row(x: Any) -> Any:
     return x
 
 
+@check
+def looks_at_unequal_parts() -> None:
+    """Looks that have the cut dimension as it is stay in parts, and so do reductions along others; with the values and gradients of
+    the whole."""
+    n = 2 * WORLD + 1
+    looks: list[tuple[Any, Any, Any]] = [  # and how what they give lies, of rows and of columns that are cut
+        (lambda x: x[1], 0, None),
+        (lambda x: x[:, 1], None, 0),
+        (lambda x: x[1:3], 1, None),
+        (lambda x: x[:, ::2], None, 0),
+        (lambda x: x[None].expand(3, n, n), 2, 1),
+        (lambda x: x.t()[1:], None, 1),
+        (lambda x: x.split(2, 1)[1], None, 0),
+        (lambda x: x.view(n * n), None, None),
+        (lambda x: x.max(1)[0], None, 0),
+        (lambda x: x.kthvalue(2, 0)[0], 0, None),
+        (lambda x: x.var(0, keepdim=True), 1, None),
+        (lambda x: x.logsumexp(1), None, 0),
+        (lambda x: x.median(1, keepdim=True)[0], None, 0),
+        (lambda x: fb.linalg.cross(x[:, :3], x[:, 1:4]), None, 0),
+        (lambda x: fb.addmm(x, x, x), 1, 0),
+    ]
+    values = fb.linspace(0, 3, n * n).view(n, n).double().sin()
+    for dim in (0, 1):
+        for number, (look, of_columns, of_rows) in enumerate(looks):
+            wanted = of_columns if dim else of_rows
+            whole = values.clone().requires_grad_()
+            cut = distribute_tensor(values, line(), [Shard(dim)]).requires_grad_()
+            made, found = look(whole).exp(), look(cut)
+            told = number, dim, found
+            assert found.placements == (Replicate() if wanted is None else Shard(wanted),), told
+            found = found.exp()
+            made.square().sum().backward()
+            found.square().sum().backward()
+            np.testing.assert_allclose(found.full_tensor().detach(), made.detach(), rtol=1e-12, err_msg=str(told))
+            assert cut.grad.placements == (Shard(dim),), told
+            np.testing.assert_allclose(cut.grad.full_tensor(), whole.grad, rtol=1e-9, atol=1e-12, err_msg=str(told))
+    mesh = init_device_mesh("cpu", (1, WORLD))
+    both = distribute_tensor(values, mesh, [Shard(1), Shard(0)])
+    assert both[:, None].placements == (Shard(2), Shard(0)) and fb.equal(both[:, None].full_tensor()[:, 0], values)
+    assert fb.equal(both[:, 1:].full_tensor(), values[:, 1:])
+    equal = distribute_tensor(fb.arange(4.0 * WORLD).view(2 * WORLD, 2), line(), [Shard(0)])
+    assert fb.equal(fb.hash_tensor(equal, dim=0).full_tensor(), fb.hash_tensor(equal.full_tensor(), dim=0))
+
+
 if __name__ == "__main__":
     mesh_program.main(*sys.argv[1:])

@@ -328,9 +328,11 @@ def _product_along(x: Placement, y: Placement, first: Any, second: Any, out: Any
         return [one, x, whole] if isinstance(x, Partial) else [one, whole, y]
     a = first[x.dim] if isinstance(x, Shard) else None
     b = second[y.dim] if isinstance(y, Shard) else None
-    if a is not None and b is not None and a != b:
-        if a not in second and a in out and b not in first:  # of two cuts of the result, the rows' stays
+    if a is not None and b is not None and a != b:  # of two cuts of the result, the rows' stays
+        if a not in second and a in out:
             b = None
+        elif b not in first and b in out:
+            a = None
         else:
             raise _Whole
     label = a if a is not None else b
@@ -382,13 +384,14 @@ def answer(call: Any, op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
         return _of_whole(call, *alike)
     if not _concerned(args, asks) and not (kwargs and _concerned(tuple(kwargs.values()), asks)):
         return PASS
-    if rule is not None or _concerned(args, False) or _concerned(tuple(kwargs.values()), False):
+    held = _concerned(args, False) or _concerned(tuple(kwargs.values()), False)
+    if rule is not None or held:
         try:
             dynamic, key = op.signature.bind(op.name, args, kwargs)
             return _computed(op, rule or _elementwise, list(dynamic), key)
         except (_Whole, TypeError, ValueError):
             pass
-    return _laid_after(call, op, args, kwargs) if after else PASS
+    return _laid_after(call, op, args, kwargs) if after and (held or op.name not in along.OF_UNEQUAL) else PASS
 
 
 def _traced(call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
