@@ -8,7 +8,7 @@ from typing import Any
 import mesh_program
 import more_program
 import numpy as np
-from mesh_program import RANK, STEPS, WORLD, check, refused
+from mesh_program import RANK, STEPS, WORLD, check, line, refused
 
 import flambeau as fb
 import flambeau.distributed as dist
@@ -293,6 +293,92 @@ def one_program_of_layers_that_are_cut() -> None:
             found = _trained(model, step, mine, both["dp"].get_group())
             np.testing.assert_allclose(found, wanted, rtol=1e-9)
             assert all(p.device_mesh == both and p.grad.placements == p.placements for p in model.parameters())
+
+
+@check
+def draws_that_are_cut() -> None:
+    """What is drawn of tensors in equal and unequal parts, or for them, lies as PyTorch's does, with the draws of one process."""
+    draws: dict[str, Any] = {
+        "multinomial": lambda x: fb.multinomial(x, 3),
+        "replaced": lambda x: fb.multinomial(x, 5, replacement=True),
+        "bernoulli": fb.bernoulli,
+        "normal": lambda x: fb.normal(x, x),
+        "poisson": fb.poisson,
+        "gamma": fb._standard_gamma,
+        "rrelu": lambda x: F.rrelu(x - 0.5, training=True),
+        "dropout": F.dropout,
+        "masked": lambda x: fb.native_dropout(x, 0.5, True)[1],
+        "uniform": lambda x: x.clone().uniform_(),
+        "geometric": lambda x: (x * 2).geometric_(0.3),
+        "each": lambda x: x.clone().bernoulli_(x),
+        "recorded": lambda x: x.clone().requires_grad_().mul(2).exponential_(),
+        "row": lambda x: _filled_row(x.clone()),
+    }
+    by_rows = {"multinomial", "replaced"}
+    ways: list[tuple[int, Any]] = [(2, Shard(0)), (3, Shard(0)), (3, Shard(1)), (3, Replicate()), (3, Partial())]
+    for n, placement in ways if WORLD == 2 else ways[:1]:
+        whole = fb.linspace(0.1, 0.9, n * 5).view(n, 5)
+        for name, draw in draws.items():
+            found = []
+            for x in (whole, distribute_tensor(whole, line(), [placement])):
+                fb.manual_seed(3)
+                found.append(draw(x))
+            told = name, n, placement, found[1]
+            assert isinstance(found[1], DTensor), told
+            if name != "row" and (name != "dropout" or not placement.is_partial()):
+                lost = placement.is_partial() or (name in by_rows and placement == Shard(1))
+                assert found[1].placements == (Replicate() if lost else placement,), told
+            assert fb.equal(found[1].full_tensor(), found[0]), told
+
+
+def _filled_row(x: Any) -> Any:
+    x[1].normal_()
+    return x
+
+
+@check
+def looks_at_unequal_parts() -> None:
+    """Looks that have the cut dimension as it is stay in parts, and so do reductions along others; with the values and gradients of
+    the whole."""
+    n = 2 * WORLD + 1
+    looks: list[tuple[Any, Any, Any]] = [  # and how what they give lies, of rows and of columns that are cut
+        (lambda x: x[1], 0, None),
+        (lambda x: x[:, 1], None, 0),
+        (lambda x: x[1:3], 1, None),
+        (lambda x: x[:, ::2], None, 0),
+        (lambda x: x[None].expand(3, n, n), 2, 1),
+        (lambda x: x.t()[1:], None, 1),
+        (lambda x: x.split(2, 1)[1], None, 0),
+        (lambda x: x.view(n * n), None, None),
+        (lambda x: x.max(1)[0], None, 0),
+        (lambda x: x.kthvalue(2, 0)[0], 0, None),
+        (lambda x: x.var(0, keepdim=True), 1, None),
+        (lambda x: x.logsumexp(1), None, 0),
+        (lambda x: x.median(1, keepdim=True)[0], None, 0),
+        (lambda x: fb.linalg.cross(x[:, :3], x[:, 1:4]), None, 0),
+        (lambda x: fb.addmm(x, x, x), 1, 0),
+    ]
+    values = fb.linspace(0, 3, n * n).view(n, n).double().sin()
+    for dim in (0, 1):
+        for number, (look, of_columns, of_rows) in enumerate(looks):
+            wanted = of_columns if dim else of_rows
+            whole = values.clone().requires_grad_()
+            cut = distribute_tensor(values, line(), [Shard(dim)]).requires_grad_()
+            made, found = look(whole).exp(), look(cut)
+            told = number, dim, found
+            assert found.placements == (Replicate() if wanted is None else Shard(wanted),), told
+            found = found.exp()
+            made.square().sum().backward()
+            found.square().sum().backward()
+            np.testing.assert_allclose(found.full_tensor().detach(), made.detach(), rtol=1e-12, err_msg=str(told))
+            assert cut.grad.placements == (Shard(dim),), told
+            np.testing.assert_allclose(cut.grad.full_tensor(), whole.grad, rtol=1e-9, atol=1e-12, err_msg=str(told))
+    mesh = init_device_mesh("cpu", (1, WORLD))
+    both = distribute_tensor(values, mesh, [Shard(1), Shard(0)])
+    assert both[:, None].placements == (Shard(2), Shard(0)) and fb.equal(both[:, None].full_tensor()[:, 0], values)
+    assert fb.equal(both[:, 1:].full_tensor(), values[:, 1:])
+    equal = distribute_tensor(fb.arange(4.0 * WORLD).view(2 * WORLD, 2), line(), [Shard(0)])
+    assert fb.equal(fb.hash_tensor(equal, dim=0).full_tensor(), fb.hash_tensor(equal.full_tensor(), dim=0))
 
 
 if __name__ == "__main__":

@@ -88,6 +88,9 @@ class Storage:
         if self.__class__.set_host is not Storage.set_host:  # another thread has made it a storage of another class
             self.set_host(values)
             return
+        if cut_over(self) is not None:
+            self.set(put_for(self, values, None, True))
+            return
         self.__class__ = HostStorage  # type: ignore[assignment]
         self.host: np.ndarray = values
         self.version += 1
@@ -467,6 +470,16 @@ def is_far(storage: Storage) -> bool:
     """Whether other processes have a part of it, too."""
     cut = cut_over(storage)
     return cut is not None and devices.is_far(cut)
+
+
+def put_for(storage: Storage, values: np.ndarray, where: Any, all_of_it: bool) -> Any:
+    """Values that are to be written to a storage, or to a part of it: cut as it is, or on this device."""
+    cut = cut_over(storage) if type(values) is np.ndarray else None
+    if cut is None:
+        return devices.put(values, where)
+    return devices.spread(
+        values, cut if all_of_it else jax.sharding.NamedSharding(cut.mesh, jax.sharding.PartitionSpec())
+    )
 
 
 def laid_beside(storage: Storage, values: Any) -> Storage | None:

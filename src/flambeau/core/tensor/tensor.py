@@ -20,7 +20,7 @@ from ..tape import taking
 from ..tape.nodes import NOBODY, AccumulateGrad, CopySlices, Edge, Unrelated, ViewNode, hooked, is_differentiable, shown
 from ..tape.places import Look, seen_from
 from .repointing import refuse_other_kinds
-from .storage import DetachedStorage, HostStorage, PartsStorage, Storage
+from .storage import DetachedStorage, HostStorage, PartsStorage, Storage, put_for
 
 _new = object.__new__
 
@@ -154,7 +154,7 @@ class Tensor:
             self._storage.set_host(values)
             return
         edge = None if before is None else (Unrelated(name, (before,), ((tuple(self.shape), self._np_dtype),)), 0)
-        self._assign(devices.put(values, devices.to_jax(self.device)), edge)
+        self._assign(put_for(self._storage, values, devices.to_jax(self.device), self._view is None), edge)
 
     def _fill_nothing(self, name: str) -> None:
         """What `_fill_host` is for a tensor without values: only the tape and the version learn of it."""

@@ -32,6 +32,12 @@ def _dims(options: Options, ndim: int) -> set[int]:
     return {d % ndim for d in dims} if dims and ndim else set(range(ndim))
 
 
+def _reduced(options: Options, ndim: int) -> set[int]:
+    dims = options.get("dim")
+    dims = (dims,) if isinstance(dims, int) else dims
+    return {d % ndim for d in dims} if dims and ndim else set(range(ndim))
+
+
 def _normalized(options: Options, ndim: int) -> set[int]:
     return set(range(ndim - len(options["normalized_shape"]), ndim))
 
@@ -57,6 +63,11 @@ _FOURIER = [kind + ending for kind in ("fft", "ifft", "rfft", "irfft", "hfft", "
 _BATCHED = frozenset(
     "sort argsort topk cummax cummin gather scatter scatter_add".split()
 )  # sums are cut for these, not repeated
+_REDUCED = frozenset(
+    "hash_tensor kthvalue median nanmedian mode max min aminmax argmax argmin var std var_mean std_mean logsumexp".split()
+)
+# XLA knows best of these with equal parts, and has no program for the first along a dimension that is cut
+OF_UNEQUAL = (_REDUCED - {"hash_tensor"}) | {"cross", "index_select"}
 _ALONG: dict[str, Callable[[Options, int], set[int]]] = {
     **dict.fromkeys(_BATCHED, _dim),
     **dict.fromkeys(
@@ -66,6 +77,8 @@ _ALONG: dict[str, Callable[[Options, int], set[int]]] = {
     "fliplr": lambda options, ndim: {1},
     "flipud": lambda options, ndim: {0},
     "roll": _dims,
+    **dict.fromkeys(_REDUCED, _reduced),
+    **dict.fromkeys(("cross", "index_select"), _dim),
     **dict.fromkeys(_FOURIER, _transformed),
     **dict.fromkeys(("layer_norm", "rms_norm"), _normalized),
     **dict.fromkeys(("tril", "triu"), _matrix),
@@ -96,7 +109,11 @@ def placements(name: str, options: Options, operands: Sequence[Any]) -> tuple[Pl
         if isinstance(placement, Partial):
             fits = [d for d in range(ndim) if d not in along and first.shape[d] % first.mesh.size(side) == 0]
             placement = Shard(fits[0]) if name in _BATCHED and fits else Replicate()
-        made.append(Replicate() if isinstance(placement, Shard) and placement.dim in along else placement)
+        if isinstance(placement, Shard) and placement.dim in along:
+            placement = Replicate()
+        elif isinstance(placement, Shard) and name in _REDUCED and not options.get("keepdim"):
+            placement = Shard(placement.dim - sum(d < placement.dim for d in along))
+        made.append(placement)
     return tuple(made)
 
 

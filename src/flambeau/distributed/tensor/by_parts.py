@@ -328,9 +328,11 @@ def _product_along(x: Placement, y: Placement, first: Any, second: Any, out: Any
         return [one, x, whole] if isinstance(x, Partial) else [one, whole, y]
     a = first[x.dim] if isinstance(x, Shard) else None
     b = second[y.dim] if isinstance(y, Shard) else None
-    if a is not None and b is not None and a != b:
-        if a not in second and a in out and b not in first:  # of two cuts of the result, the rows' stays
+    if a is not None and b is not None and a != b:  # of two cuts of the result, the rows' stays
+        if a not in second and a in out:
             b = None
+        elif b not in first and b in out:
+            a = None
         else:
             raise _Whole
     label = a if a is not None else b
@@ -382,13 +384,14 @@ def answer(call: Any, op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
         return _of_whole(call, *alike)
     if not _concerned(args, asks) and not (kwargs and _concerned(tuple(kwargs.values()), asks)):
         return PASS
-    if rule is not None or _concerned(args, False) or _concerned(tuple(kwargs.values()), False):
+    held = _concerned(args, False) or _concerned(tuple(kwargs.values()), False)
+    if rule is not None or held:
         try:
             dynamic, key = op.signature.bind(op.name, args, kwargs)
             return _computed(op, rule or _elementwise, list(dynamic), key)
         except (_Whole, TypeError, ValueError):
             pass
-    return _laid_after(call, op, args, kwargs) if after else PASS
+    return _laid_after(call, op, args, kwargs) if after and (held or op.name not in along.OF_UNEQUAL) else PASS
 
 
 def _traced(call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -542,13 +545,13 @@ def _computed(op: Any, rule: Rule, dynamic: list[Any], key: tuple[Any, ...]) -> 
         raise _Whole  # XLA does it
     laid = iter([o.laid(given) for o, given in zip(operands, result.given, strict=True)])
     arrays = [
-        next(laid) if any(value is t for t in tensors) else value._array if isinstance(value, Tensor) else value
+        next(laid) if any(value is t for t in tensors) else _beside(value, result, operands[0].mesh)
         for value in dynamic
     ]
     program = op.program(key)
     moved = rule is _elementwise and not any(isinstance(p, Shard) for p in result.placements)
     # of the whole's shapes, which all processes have: a part's may be none that the function takes, or tell each process otherwise
-    shapes = tuple(_abstract(v if isinstance(v, Tensor) else a) for v, a in zip(dynamic, arrays, strict=True))
+    shapes = tuple(map(_abstract, dynamic))
     if rule is _elementwise and not moved and not _is_elementwise(program.function, shapes):
         raise _Whole
     out = program.run(*arrays)
@@ -557,6 +560,20 @@ def _computed(op: Any, rule: Rule, dynamic: list[Any], key: tuple[Any, ...]) -> 
     if moved:
         result = result._replace(shape=tuple(out.shape))
     return _finished(op, program, key, dynamic, out, operands[0].mesh, result)
+
+
+def _beside(value: Any, result: _Result, mesh: DeviceMesh) -> Any:
+    """This process's part of an array that is whole in each, such as a mask that was drawn; all of what is none."""
+    value = value._array if isinstance(value, Tensor) else value
+    shape = getattr(value, "shape", ())
+    if not shape or not any(isinstance(p, Shard) for p in result.placements):
+        return value
+    box = parts.box_of(result.shape, mesh, result.placements, mesh.get_coordinate() or ())[-len(shape) :]
+    lengths = result.shape[-len(shape) :]
+    if len(shape) > len(result.shape) or any(n not in (1, m) for n, m in zip(shape, lengths, strict=True)):
+        raise _Whole
+    own = tuple((0, 1) if n == 1 else ends for n, ends in zip(shape, box, strict=True))
+    return parts.sliced(np.asarray(value), own)
 
 
 def _is_laid(value: Tensor) -> bool:

@@ -22,6 +22,7 @@ from ..device_mesh import DeviceMesh
 from .placement_types import Partial, Placement, Shard, _NormPartial
 from .processes import NamedSharding, assembled, part_of, together
 
+Lengths = tuple[int, ...]
 Box = tuple[tuple[int, int], ...]  # where a part begins and ends, along each dimension
 
 
@@ -255,20 +256,62 @@ def of(tensor: Tensor) -> Parts | None:
     if tensor._view is None:
         return parts
     if any(isinstance(p, Shard) for p in parts.placements):
-        return _turned(parts, tensor._view)
+        return _seen(parts, tensor._view)
     part = geometry.read(parts.part, tensor._view)  # a look moves elements, so that it may come before the sum
     return Parts([part], parts.mesh, parts.placements, tuple(tensor._view.shape))
 
 
-def _turned(parts: Parts, view: geometry.Geometry) -> Parts | None:
-    """The parts of a look that has the dimensions in another order; None for any other look."""
-    pairs = list(zip(parts.shape, geometry.whole(parts.shape).strides, strict=True))
-    seen = list(zip(view.shape, view.strides, strict=True))
-    if view.offset or view.bits is not None or sorted(seen) != sorted(pairs) or len(set(pairs)) != len(pairs):
+def _seen(parts: Parts, view: geometry.Geometry) -> Parts | None:
+    """The parts of a look that has each dimension that is cut as it is, among others and perhaps in another order; None for any
+    other look."""
+    cut = sorted({p.dim for p in parts.placements if isinstance(p, Shard)})
+    steps, whole = geometry.whole(parts.shape).strides, parts.shape
+    found: dict[int, int] = {}
+    for dim in cut:
+        pair = whole[dim], steps[dim]
+        found[dim] = next((i for i, seen in enumerate(zip(view.shape, view.strides, strict=True)) if seen == pair), -1)
+        if found[dim] < 0 or whole[dim] < 2 or not isinstance(view.offset, int):
+            return None
+    rest = [
+        (n, step)
+        for i, (n, step) in enumerate(zip(view.shape, view.strides, strict=True))
+        if n > 1 and i not in found.values()
+    ]
+    if view.bits is not None or len({*found.values()}) < len(cut) or not _apart(view.offset, rest, cut, whole, steps):
         return None
-    order = [pairs.index(pair) for pair in seen]
-    turned = [Shard(order.index(p.dim)) if isinstance(p, Shard) else p for p in parts.placements]
-    return Parts([part.transpose(order) for part in parts.held], parts.mesh, turned, tuple(view.shape))
+    laid = [Shard(found[p.dim]) if isinstance(p, Shard) else p for p in parts.placements]
+    places = [parts.mesh.get_coordinate() or ()] if parts.mesh.several else list(np.ndindex(*parts.mesh.shape))
+    made = []
+    for part, at in zip(parts.held, places, strict=True):
+        lengths = tuple(b - a for a, b in box_of(view.shape, parts.mesh, laid, at))
+        own = geometry.whole(tuple(part.shape)).strides
+        if any(lengths[i] != part.shape[dim] for dim, i in found.items()):
+            return None
+        strides = tuple(_carried(step, steps, own) for step in view.strides)
+        made.append(geometry.read(part, geometry.Geometry(lengths, strides, _carried(view.offset, steps, own))))
+    return Parts(made, parts.mesh, laid, tuple(view.shape))
+
+
+def _carried(position: int, steps: Sequence[int], own: Sequence[int]) -> int:
+    """A distance between elements of the whole as one between those of a part."""
+    made = 0
+    for step, mine in zip(steps, own, strict=True):
+        count, position = divmod(position, step)
+        made += count * mine
+    return made
+
+
+def _apart(offset: int, rest: Sequence[tuple[int, int]], cut: Sequence[int], whole: Lengths, steps: Lengths) -> bool:
+    """Whether the other dimensions of a look keep clear of those that are cut: the elements that they show first, last and between
+    lie at the beginning of these."""
+    for dim in cut:
+        step, end = steps[dim], steps[dim] * whole[dim]
+        inner = [(n, s) for n, s in rest if s < end]
+        if any(s >= step or s < 0 for _, s in inner) or any(s % end for n, s in rest if s >= end):
+            return False
+        if offset % end + sum((n - 1) * s for n, s in inner) >= step:
+            return False
+    return True
 
 
 def tensor(parts: Parts, kind: type = Tensor) -> Any:

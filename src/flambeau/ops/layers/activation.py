@@ -23,8 +23,9 @@ from ...core.dispatch.limits import fitting_number
 from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.dispatch.signature import not_a_tensor
-from ...core.tensor.tensor import Tensor
+from ...core.tensor.tensor import Tensor, from_host
 from ..elementwise.arithmetic import modulus
+from ..making.constants import beside
 from ..random.factories import refusal
 from ..support.checks import (
     BOOL,
@@ -169,7 +170,7 @@ def _slopes(input: Tensor, lower: float, upper: float) -> np.ndarray:
     """A slope for each element, drawn only for those that are not above 0, row by row; 1 for the others."""
     numbers = wide(input._array).dtype.type
     low, high = float(numbers(lower)), float(numbers(upper))
-    drawn = host_values(input, "rrelu", "how many random numbers are drawn depends") <= 0
+    drawn = host_values(input, "rrelu", "how many random numbers are drawn depends", True) <= 0
     slopes = np.ones(drawn.shape, numbers)
     slopes[drawn] = draw("uniform", None, int(drawn.sum()), np.float64) * (high - low) + low
     return slopes
@@ -477,7 +478,10 @@ def rrelu(
             raise not_a_tensor("rrelu", "input", 1, input)
         if not input.dtype.is_floating_point or input.dtype is dtypes.float16:
             raise refusal("rrelu_with_noise_out_cpu", input.dtype)
-        slopes = wide(input._array) if input.is_meta else jnp.asarray(_slopes(input, lower, upper))  # type: ignore[attr-defined]
+        if input.is_meta:  # type: ignore[attr-defined]
+            slopes: Any = wide(input._array)
+        else:
+            slopes = beside(from_host(_slopes(input, lower, upper), input.device), input)
         return (in_place(_rrelu) if inplace else _rrelu)(input, slopes)
     return leaky_relu(input, (lower + upper) / 2, inplace)
 

@@ -19,7 +19,7 @@ from ...core.dispatch.operator import Array, Scalar, composite, operator
 from ...core.dispatch.signature import not_a_tensor
 from ...core.tensor.tensor import Tensor, wrap
 from ..elementwise.arithmetic import mul
-from ..making.constants import ones_like
+from ..making.constants import beside, ones_like
 from ..random.factories import refusal
 from ..random.masks import mask, mask_like
 from ..support.declare import in_place
@@ -219,10 +219,10 @@ def native_dropout(input: Any, p: float, train: bool | None) -> Any:
         raise not_a_tensor("native_dropout", "input", 1, input)
     if 0 in input.shape or train is False:
         keep = ones_like(input, dtype=None if 0 in input.shape else dtypes.bool)._array  # type: ignore[arg-type]
-        return _native_dropout(input, keep, 1.0), wrap(keep)
+        return _native_dropout(input, keep, 1.0), beside(wrap(keep), input)
     if not 0.0 <= p <= 1.0:
         raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={1.0 - p:g}")
     _refuse_integers(input)
     keep = mask_like(input, 1.0 - p)
     scale = 0.0 if p == 1 else 1.0 / (1.0 - p)
-    return _native_dropout(input, keep, scale), wrap(keep)
+    return _native_dropout(input, keep, scale), beside(wrap(keep), input)

@@ -28,7 +28,7 @@ from ...core.dispatch.operator import _attach, composite
 from ...core.dispatch.overloads import shown_to_modes
 from ...core.tensor import sparse
 from ...core.tensor.looks import from_storage
-from ...core.tensor.storage import Storage, cut_over, laid, laid_beside
+from ...core.tensor.storage import PartsStorage, Storage, cut_over, laid, laid_beside
 from ...core.tensor.tensor import Tensor, blank, from_host
 from ..support.checks import whole_numbers
 
@@ -190,17 +190,28 @@ def like(
     return beside(deliver(fill(shape), input.dtype, dtype, where, requires_grad, order=order, shape=shape), input)
 
 
-def beside(made: Tensor, input: Tensor) -> Tensor:
-    """A new tensor that is made of one that is cut over several processes is, too: cut likewise if it has the same shape, else whole
-    in each."""
+def beside(made: Tensor, *inputs: Tensor, rows: bool = False) -> Tensor:
+    """A new tensor that is made of one that is cut over several processes is, too: cut likewise if it has the same shape (with `rows`,
+    a shape with another last dimension, if that is not cut), else whole in each."""
+    input = next((one for one in inputs if one.shape == made.shape), inputs[0])
     cut = cut_over(input._storage)
     if cut is None or not devices.is_far(cut) or made.device != input.device:
         return made
-    held = laid_beside(input._storage, made._array) if input._view is None and made.shape == input.shape else None
+    last = input.ndim - 1
+    alike = (last > 0 and _is_whole_along(input._storage, last)) if rows else made.shape == input.shape
+    held = laid_beside(input._storage, made._array) if input._view is None and alike else None
     if held is None:
         held = laid(made._array, jax.sharding.NamedSharding(cut.mesh, jax.sharding.PartitionSpec()))
     found = blank(Tensor, held)
     return found.requires_grad_() if made.requires_grad else found
+
+
+def _is_whole_along(storage: Storage, dim: int) -> bool:
+    """Whether no device lacks values along a dimension."""
+    if type(storage) is PartsStorage:
+        return all(getattr(placement, "dim", None) != dim for placement in storage.host.placements)
+    cut = cut_over(storage)
+    return cut is None or not any(cut.spec[dim : dim + 1])
 
 
 def device_like(input: Tensor, device: Any) -> Any:

@@ -22,7 +22,7 @@ from ...core.dispatch.operator import Array, composite, operator
 from ...core.dispatch.signature import not_a_tensor
 from ...core.tensor.tensor import Tensor
 from ..making import constants
-from ..support.checks import host_values
+from ..support.checks import host_values, whole_values
 from .factories import deliver, fill_drawn, fill_nothing, filling, refusal
 
 _HOW_MANY = "how many random numbers are drawn depends"
@@ -42,7 +42,7 @@ def _check_chances(p: Tensor) -> None:
 
 
 def _chances(p: Tensor, generator: Generator | None, shape: tuple[int, ...]) -> np.ndarray:
-    values = np.asarray(p._array)
+    values = whole_values(p)
     return draw("bernoulli_each", generator, values if values.shape == shape else np.broadcast_to(values, shape))
 
 
@@ -88,7 +88,7 @@ def bernoulli(
         chance = _check_chance("bernoulli_", p)
         fill = lambda d: draw("bernoulli", generator, math.prod(shape), chance).astype(d).reshape(shape)  # noqa: E731
     made = deliver(fill, input.dtype, None, input.device, out=out, shape=shape)
-    return drawn_from(made, "BernoulliBackward0", input) if out is None else made
+    return drawn_from(constants.beside(made, input), "BernoulliBackward0", input) if out is None else made
 
 
 @composite()
@@ -121,7 +121,7 @@ def multinomial(
         return constants.deliver(np.zeros, dtypes.int64, None, input.device, out=out, shape=shape)  # type: ignore[arg-type]
     race = num_samples == 1 or not replacement
     _check_distributions(input, race)
-    weights = input._array if is_traced() else np.asarray(input._array)
+    weights = input._array if is_traced() else whole_values(input)
     xp = jnp if is_traced() else np
     rows = weights.reshape(-1, weights.shape[-1])
     if race:
@@ -131,7 +131,8 @@ def multinomial(
     with np.errstate(divide="ignore", invalid="ignore"):
         made = (_first_to_ring if race else _found)(xp, rows, drawn, num_samples)
     made = made.reshape(*weights.shape[:-1], num_samples)
-    return constants.deliver(lambda d: made.astype(d), dtypes.int64, None, input.device, out=out)
+    found = constants.deliver(lambda d: made.astype(d), dtypes.int64, None, input.device, out=out)
+    return constants.beside(found, input, rows=True) if out is None else found
 
 
 def _check_distributions(input: Tensor, race: bool) -> None:
@@ -175,10 +176,10 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     text = "invalid Poisson rate, expected rate to be non-negative"
     demand(lambda x: (~(x >= 0), 0), lambda _: RuntimeError(text), input)
     made = deliver(
-        lambda d: draw("poisson", generator, host_values(input, "poisson", _HOW_MANY)).astype(d),
+        lambda d: draw("poisson", generator, host_values(input, "poisson", _HOW_MANY, True)).astype(d),
         input.dtype, None, input.device, shape=tuple(input.shape),
     )  # fmt: skip
-    return drawn_from(made, "PoissonBackward0", input)
+    return drawn_from(constants.beside(made, input), "PoissonBackward0", input)
 
 
 @composite(methods=False)
@@ -195,12 +196,12 @@ def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) ->
         raise refusal("binomial_cpu", count.dtype)
 
     def fill(dtype: np.dtype) -> np.ndarray:
-        counts, chances = np.broadcast_arrays(*(host_values(x, "binomial", _HOW_MANY) for x in (count, prob)))
+        counts, chances = np.broadcast_arrays(*(host_values(x, "binomial", _HOW_MANY, True) for x in (count, prob)))
         return draw("binomial", generator, counts, chances).astype(dtype)
 
     shape = np.broadcast_shapes(tuple(count.shape), tuple(prob.shape))
     made = deliver(fill, count.dtype, None, count.device, shape=shape)
-    return _without_derivative("binomial", made, count, prob)
+    return _without_derivative("binomial", constants.beside(made, count, prob), count, prob)
 
 
 @cache
@@ -238,7 +239,7 @@ def _gammas(name: str, kernel: str, input: Any) -> np.ndarray:
         raise not_a_tensor(name, "input", 1, input)
     if not input.dtype.is_floating_point or input.dtype.itemsize < 4:
         raise refusal(kernel, input.dtype)
-    return host_values(input, name, _HOW_MANY)
+    return host_values(input, name, _HOW_MANY, True)
 
 
 @operator(methods=False, public=(), grad="StandardGammaBackward0")
@@ -262,6 +263,7 @@ def _standard_gamma(input: Tensor, generator: Generator | None = None) -> Tensor
     """Values of gamma distributions of scale 1 with the shape parameters in `input`, through which gradients go."""
     alpha = _gammas("_standard_gamma", "gamma_cpu", input)
     made = deliver(lambda d: _positive(draw("gamma", generator, alpha, d), d), input.dtype, None, input.device)
+    made = constants.beside(made, input)
     return _as_gamma(input, made) if input.requires_grad else made
 
 
@@ -275,4 +277,5 @@ def _sample_dirichlet(input: Tensor, generator: Generator | None = None) -> Tens
         shares = made / made.sum(-1, keepdims=True) if made.ndim else made / made
         return np.minimum(_positive(shares, dtype), np.nextafter(dtype.type(1), dtype.type(0)))
 
-    return _without_derivative("_sample_dirichlet", deliver(fill, input.dtype, None, input.device), input)
+    made = constants.beside(deliver(fill, input.dtype, None, input.device), input)
+    return _without_derivative("_sample_dirichlet", made, input)

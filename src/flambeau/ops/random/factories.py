@@ -30,6 +30,7 @@ from ...core.tensor.tensor import Tensor
 from ...runtime.settings import asks_setting
 from ..making import constants
 from ..making.creation import like, number_of, place, size_of
+from ..support.checks import whole_values
 
 Draw = Callable[[int, np.dtype, bool], np.ndarray]  # how many, of which dtype, whether one by one
 
@@ -279,7 +280,7 @@ def normal(
     values = (
         arrays
         if nowhere
-        else [np.asarray(a) if isinstance(t, Tensor) else a for t, a in zip((mean, std), arrays, strict=True)]
+        else [whole_values(t) if isinstance(t, Tensor) else a for t, a in zip((mean, std), arrays, strict=True)]
     )
     try:
         shape = np.broadcast_shapes(*(np.shape(v) for v in values))
@@ -301,7 +302,9 @@ def normal(
     result = deliver(
         fill, tensors[0].dtype, dtype, where if device is None else device, requires_grad, out, shape=shape
     )
-    return result if out is not None or requires_grad else drawn_from(result, _normal_name(mean, std), *tensors)
+    if out is None and not requires_grad:
+        return drawn_from(constants.beside(result, *tensors), _normal_name(mean, std), *tensors)
+    return result
 
 
 def _check_normal(mean: Any, std: Any, tensors: list[Tensor]) -> None:

@@ -182,8 +182,11 @@ def need_elements(name: str, x: jax.Array, axes: tuple[int, ...]) -> None:
             raise IndexError(f"{name}: Expected reduction dim {axis} to have non-zero size.")
 
 
-def host_values(x: Tensor, name: str, what: str = "the size of the result depends") -> np.ndarray:
-    """The values, for an operator of which something depends on them; RuntimeError inside a compiled function."""
+def host_values(
+    x: Tensor, name: str, what: str = "the size of the result depends", gathers: bool = False
+) -> np.ndarray:
+    """The values, for an operator of which something depends on them; RuntimeError inside a compiled function. Those that are cut
+    over processes are refused, or all of them gather the whole."""
     if isinstance(x._array, jax.core.Tracer):
         error = RuntimeError if grad_state.trace is None else Untraceable
         raise error(
@@ -191,8 +194,18 @@ def host_values(x: Tensor, name: str, what: str = "the size of the result depend
         )
     if is_meta(x._array):
         raise without_values(name)
-    refuse_part(name, x)
-    return np.asarray(x._array)
+    if not gathers:
+        refuse_part(name, x)
+    return whole_values(x)
+
+
+def whole_values(x: Tensor) -> np.ndarray:
+    """All values, on the host. Where they are cut over processes, all of these call it."""
+    array = x._array
+    if devices.is_cut_far(array):
+        everywhere = jax.sharding.NamedSharding(array.sharding.mesh, jax.sharding.PartitionSpec())
+        array = devices.spread(array, everywhere)
+    return np.asarray(array)
 
 
 def refuse_part(name: str, x: Tensor) -> None:
