@@ -112,7 +112,7 @@ def _polygamma_value(n: int, x: jax.Array) -> jax.Array:
         for _ in range(n):
             slope = -slope.deriv() * np.polynomial.Polynomial([1, 0, 1])
         count = np.float64(math.factorial(n) if n <= 170 else math.inf).astype(x.dtype)  # 171! is no double any more
-        factors = (slope.coef * np.float64(math.pi) ** (n + 1)).astype(x.dtype)
+        factors = np.multiply(slope.coef, np.float64(math.pi) ** (n + 1)).astype(x.dtype)
     right = (-1) ** (n + 1) * count * _zeta(n + 1, jnp.where(left, 1 - x, x))
     cotangent = 1 / jnp.tan(math.pi * jnp.where(left, x - jnp.round(x), 0.25))
     reflected = jnp.full_like(x, factors[-1])
