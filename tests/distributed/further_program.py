@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from typing import Any
 
 import mesh_program
@@ -12,6 +13,7 @@ from mesh_program import RANK, STEPS, WORLD, check, line, refused
 
 import flambeau as fb
 import flambeau.distributed as dist
+import flambeau.distributed.checkpoint as dcp
 from flambeau import nn
 from flambeau.distributed import init_device_mesh
 from flambeau.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
@@ -379,6 +381,24 @@ def looks_at_unequal_parts() -> None:
     assert fb.equal(both[:, 1:].full_tensor(), values[:, 1:])
     equal = distribute_tensor(fb.arange(4.0 * WORLD).view(2 * WORLD, 2), line(), [Shard(0)])
     assert fb.equal(fb.hash_tensor(equal, dim=0).full_tensor(), fb.hash_tensor(equal.full_tensor(), dim=0))
+
+
+@check
+def failures_of_checkpoints() -> None:
+    """Each rank hears of every rank's error, with the calls in which it was raised; a tensor is not read into what is none."""
+    folder = [tempfile.mkdtemp() if RANK == 0 else ""]
+    dist.broadcast_object_list(folder)
+    dcp.save({"w": fb.ones(2)}, checkpoint_id=folder[0])
+    wrong: dict[str, Any] = {"w": 3} if RANK else {"w": fb.zeros(3)}
+    try:
+        dcp.load(wrong, checkpoint_id=folder[0])
+    except dcp.CheckpointException as found:
+        texts = {rank: f"{type(error).__name__} {error}" for rank, (error, _) in found.failures.items()}
+        assert sorted(texts) == list(range(WORLD)) and texts[0].startswith("ValueError Size mismatch"), texts
+        assert all(text.startswith("ValueError Invalid checkpoint metadata for w") for text in [*texts.values()][1:])
+        assert all(calls[-1].name in str(found) for _, calls in found.failures.values())
+    else:
+        raise AssertionError("not refused")
 
 
 if __name__ == "__main__":

@@ -14,10 +14,11 @@ import numpy as np
 from ...runtime import files
 from ..array import devices, dtypes
 from ..array.geometry import Geometry, contiguous_strides
+from ..array.host_memory import aligned
 from ..array.meta import NOWHERE, MetaArray, is_meta
 from ..context.grad_mode import state as grad_state
 from ..context.tracing import Untraceable
-from .storage import ByteStorage, Storage, address, aligned, from_bytes, own, window
+from .storage import ByteStorage, Storage, address, from_bytes, own, window
 from .tensor import Tensor, blank
 
 _new = object.__new__

@@ -15,10 +15,9 @@ from jax._src.array import ArrayImpl
 
 from ...native import reading
 from ..array import devices, geometry
+from ..array.host_memory import aligned, is_aligned, owner_of
 from ..array.meta import MetaArray, is_meta
 from ..context.grad_mode import state
-
-ALIGNMENT = 64  # JAX takes memory that begins at a multiple of this without a copy
 
 # Threads may read a tensor while another one writes it: a logger, or a checkpoint that is being written. Where a storage goes over
 # from one class to another, what was read is compared at the end with what is there, and the change is made in lines
@@ -314,7 +313,7 @@ class SharedStorage(_NumPyStorage):
         host = self.host
         alone = _alone(self)
         # memory of our own becomes the array; what is a part of other memory, or lies askew, is copied
-        whole = alone and id(_owner(host)) not in _windows and _is_aligned(host)
+        whole = alone and id(owner_of(host)) not in _windows and is_aligned(host)
         value = devices.from_numpy(host.view() if whole else host.copy(), devices.to_jax(devices.CPU))
         if alone:
             self.__class__ = Storage  # type: ignore[assignment]
@@ -522,7 +521,7 @@ def own(memory: np.ndarray) -> np.ndarray:
 
 
 def _windows_of(memory: np.ndarray) -> list[weakref.ref[Storage]]:
-    owner = _owner(memory)
+    owner = owner_of(memory)
     found = _windows.get(id(owner))
     if found is None:
         found = _windows[id(owner)] = []
@@ -541,17 +540,6 @@ def window(storage: Storage, start: int, stop: int) -> ByteStorage:
     known[:] = [ref for ref in known if ref() is not None]
     known.append(weakref.ref(made))
     return made
-
-
-def aligned(nbytes: int) -> np.ndarray:
-    """Fresh bytes that JAX can take without a copy."""
-    room = np.empty(nbytes + ALIGNMENT, np.uint8)
-    start = -room.ctypes.data % ALIGNMENT
-    return room[start : start + nbytes]
-
-
-def _is_aligned(array: np.ndarray) -> bool:
-    return array.ctypes.data % ALIGNMENT == 0 and array.flags.c_contiguous
 
 
 def address(storage: Storage) -> int:
@@ -589,15 +577,9 @@ def address(storage: Storage) -> int:
     return own.unsafe_buffer_pointer()
 
 
-def _owner(array: np.ndarray) -> Any:
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array
-
-
 def _holders(view: np.ndarray) -> int:
     """How many references the memory's owner has; as many as there can be if the owner is no array of ours."""
-    owner = _owner(view)
+    owner = owner_of(view)
     return sys.maxsize if owner.base is not None and id(owner) not in _private else sys.getrefcount(owner)
 
 
@@ -608,7 +590,7 @@ def _alone(storage: SharedStorage) -> bool:
     """Whether nobody else can see these bytes."""
     host, others = storage.host, 0
     start, stop = np.lib.array_utils.byte_bounds(host)
-    for ref in _windows.get(id(_owner(host)), ()):
+    for ref in _windows.get(id(owner_of(host)), ()):
         other = ref()
         if other is not None and other is not storage and other.volatile:
             first, last = np.lib.array_utils.byte_bounds(other.host)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...processes import groups
 from ...processes.objects import all_gather_object
-from .api import CheckpointException
+from .api import CheckpointException, failure
 
 
 class Ranks:
@@ -29,17 +29,17 @@ class Ranks:
         try:
             mine: Any = (True, job())
         except Exception as error:
-            mine = (False, error)
+            mine = (False, failure(error))
         if self.alone:
             told = [mine]
         else:
             told = [None] * groups.chosen(self.group).size()
-            all_gather_object(told, mine if mine[0] else (False, _sendable(mine[1])), self.group)
+            all_gather_object(told, mine if mine[0] else (False, (_sendable(mine[1][0]), mine[1][1])), self.group)
         failures = {rank: value for rank, (good, value) in enumerate(told) if not good}
         if failures:
             if self.rank in failures and not mine[0]:
                 failures[self.rank] = mine[1]
-            raise CheckpointException("checkpoint", failures) from (mine[1] if not mine[0] else None)
+            raise CheckpointException("checkpoint", failures) from (mine[1][0] if not mine[0] else None)
         return [value for _, value in told]
 
 

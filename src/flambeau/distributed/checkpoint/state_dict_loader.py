@@ -59,7 +59,7 @@ def _read(flat: dict[str, Any], reader: FileSystemReader, partial: bool) -> dict
         elif isinstance(value, Tensor):
             read_into(value, name, entry, reader)
         else:
-            found[name] = from_host(reader.box(name, entry, whole(entry)))
+            raise ValueError(message("checkpoint_of_a_tensor", name=name, kind=type(entry)))
     return found
 
 

@@ -551,7 +551,7 @@ def _computed(op: Any, rule: Rule, dynamic: list[Any], key: tuple[Any, ...]) -> 
     program = op.program(key)
     moved = rule is _elementwise and not any(isinstance(p, Shard) for p in result.placements)
     # of the whole's shapes, which all processes have: a part's may be none that the function takes, or tell each process otherwise
-    shapes = tuple(map(_abstract, dynamic))
+    shapes = tuple(map(parts.abstract, dynamic))
     if rule is _elementwise and not moved and not _is_elementwise(program.function, shapes):
         raise _Whole
     out = program.run(*arrays)
@@ -578,12 +578,6 @@ def _beside(value: Any, result: _Result, mesh: DeviceMesh) -> Any:
 
 def _is_laid(value: Tensor) -> bool:
     return type(value._storage) is PartsStorage
-
-
-def _abstract(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return jax.ShapeDtypeStruct(tuple(value.shape), value._np_dtype)
-    return jax.ShapeDtypeStruct(value.shape, value.dtype) if hasattr(value, "shape") else value
 
 
 def _finished(op: Any, program: Any, key: Any, dynamic: Any, out: Any, mesh: DeviceMesh, result: _Result) -> Tensor:

@@ -317,3 +317,10 @@ def _apart(offset: int, rest: Sequence[tuple[int, int]], cut: Sequence[int], who
 def tensor(parts: Parts, kind: type = Tensor) -> Any:
     """A tensor of these parts."""
     return blank(kind, PartsStorage(parts))
+
+
+def abstract(value: Any) -> Any:
+    """What a value is to a trace: its shape and dtype if it is a tensor or an array."""
+    if isinstance(value, Tensor):
+        return jax.ShapeDtypeStruct(tuple(value.shape), value._np_dtype)
+    return jax.ShapeDtypeStruct(value.shape, value.dtype) if hasattr(value, "shape") else value
