@@ -127,7 +127,7 @@ def test_numbers_of_8_bits_are_moved() -> None:
         m = (t.arange(9.0).reshape(3, 3) - 4).to(t.float8_e4m3fn)
         v = m[0]
         made = [
-            *(m.flip(0), m.flipud(), m.diag(), v.diag(), t.diag_embed(v), t.diagflat(v), t.combinations(v)),
+            *(m.flipud(), m.diag(), v.diag(), t.diag_embed(v), t.diagflat(v), t.combinations(v)),
             *(t.hstack([m, m]), t.vstack([m, m]), t.dstack([m, m]), t.column_stack([m, m]), t.block_diag(m, m)),
             *(t.select_scatter(m, v, 0, 1), t.diagonal_scatter(m, v), t.slice_scatter(m, m[:1], 0, 0, 1)),
             *(t.alias_copy(m), t.permute_copy(m, (1, 0)), t.expand_copy(v, (2, 3)), t.diagonal_copy(m)),

@@ -8,6 +8,7 @@ from typing import Any as _Any
 from .._library.calls import below_autograd as _AutoDispatchBelowAutograd
 from .._library.calls import without_keys as _ExcludeDispatchKeyGuard
 from .._library.keys import DispatchKey, DispatchKeySet
+from ..autograd.grad_mode import _is_multithreading_enabled
 from ..core.context.overrides import disabled as _disabled_torch_dispatch_impl
 from ..core.context.overrides import disabled as _disabled_torch_function_impl
 from ..core.context.overrides import no_subclasses as DisableTorchFunctionSubclass
@@ -83,13 +84,6 @@ def _is_torch_function_enabled() -> bool:
 
 def _log_api_usage_once(event: str) -> None:
     """Nothing is logged."""
-
-
-def _is_multithreading_enabled() -> bool:
-    """Whether a backward pass may use other threads."""
-    from ..autograd.grad_mode import is_multithreading_enabled
-
-    return is_multithreading_enabled()
 
 
 __all__ = [

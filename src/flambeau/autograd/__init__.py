@@ -16,8 +16,8 @@ from ._public import backward as backward
 from ._public import grad as grad
 from .anomaly_mode import detect_anomaly as detect_anomaly
 from .anomaly_mode import set_detect_anomaly as set_detect_anomaly
+from .grad_mode import _is_multithreading_enabled as is_multithreading_enabled
 from .grad_mode import enforce_grad_layout_policy as enforce_grad_layout_policy
-from .grad_mode import is_multithreading_enabled as is_multithreading_enabled
 from .grad_mode import set_multithreading_enabled as set_multithreading_enabled
 from .gradcheck import GradcheckError as GradcheckError
 from .gradcheck import gradcheck as gradcheck

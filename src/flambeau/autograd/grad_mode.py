@@ -34,7 +34,7 @@ class set_multithreading_enabled(_Setting):
     setter = "set_multithreading_enabled"
 
 
-def is_multithreading_enabled() -> bool:
+def _is_multithreading_enabled() -> bool:
     """Whether a backward pass may use other threads."""
     return set_multithreading_enabled.now
 

@@ -52,7 +52,7 @@ def _distinct(dims: tuple[int, ...], ndim: int) -> tuple[int, ...]:
     return axes if ndim else ()
 
 
-@operator(narrow=True)
+@operator()
 def flip(input: Array, *dims: int) -> Array:
     """The elements in reverse order along the given dimensions."""
     return jnp.flip(input, _distinct(dims, input.ndim))
