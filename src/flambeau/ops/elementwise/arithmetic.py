@@ -446,9 +446,9 @@ def lerp(input: Array, end: Array, weight: Array) -> Array:
         number = name == "weight" and not other.ndim and category(other) <= max(category(input), FLOAT)
         if other.dtype != input.dtype and not number:
             raise RuntimeError(f"expected dtype {scalar_name(input)} for `{name}` but got dtype {scalar_name(other)}")
-    kind, half = input.dtype, not weight.ndim and input.dtype.name in ("float16", "bfloat16")
-    if half:  # computed in float32, where the number is not rounded to them
-        input, end = (convert(x, np.dtype(np.float32)) for x in (input, end))
+    kind = input.dtype
+    if not weight.ndim:  # a number is not rounded to halves
+        input, end = wide(input), wide(end)
     w = convert(weight, input.dtype)
     step = end - input
     return jnp.where(jnp.abs(w) < 0.5, input + w * step, end - step * (1 - w)).astype(kind)

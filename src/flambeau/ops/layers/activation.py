@@ -132,8 +132,8 @@ def threshold(input: Array, threshold: float, value: float) -> Array:
 def leaky_relu(input: Array, negative_slope: float = 0.01) -> Array:
     """x where x > 0, else `negative_slope * x`"""
     require_floating("leaky_relu_cpu", input)
-    wide = jnp.promote_types(input.dtype, np.float32)  # the slope is not rounded to halves
-    return jnp.where(input > 0, input, (input.astype(wide) * negative_slope).astype(input.dtype))
+    bent = (wide(input) * negative_slope).astype(input.dtype)  # the slope is not rounded to halves
+    return jnp.where(input > 0, input, bent)
 
 
 @operator(public=("torch", "nn.functional"), grad="PreluKernelBackward0", autocast="lower")
