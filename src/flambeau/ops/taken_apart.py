@@ -18,7 +18,7 @@ from ..core.context.grad_mode import state as grad_state
 from ..core.context.overrides import PASS
 from ..core.dispatch.overloads import taken_apart
 from ..core.tensor.tensor import Tensor, from_host
-from .indexing import subscripts
+from .indexing import keys
 from .support.losses import REDUCTIONS
 
 END = 2**63 - 1  # of a slice that goes to the end
@@ -342,7 +342,7 @@ def _embedding(weight: Any, indices: Any, padding_idx: Any = None, scale_grad_by
 
 def _basic(x: Tensor, key: Any) -> tuple[Tensor, list[Any]] | None:
     """The view of a key's numbers, slices and None, and what indexes the dimensions of it; None for other keys."""
-    items, kinds, taken = subscripts._items(x._geometry, key)
+    items, kinds, taken = keys.items_of(x._geometry, key)
     rest, dim = taken, 0
     tensors: list[Any] = []
     if len(items) == 1 and items[0] is ...:
@@ -351,18 +351,18 @@ def _basic(x: Tensor, key: Any) -> tuple[Tensor, list[Any]] | None:
         if item is ...:
             dim += x.ndim - dim - rest
             continue
-        takes = item.ndim if kind == subscripts._MASK else int(kind > subscripts._FLAG)
+        takes = item.ndim if kind == keys.MASK else int(kind > keys.FLAG)
         rest -= takes
         if item is None:
             x, dim = x.unsqueeze(dim), dim + 1
         elif isinstance(item, slice):
-            start, stop, step = subscripts._bounds(item)
+            start, stop, step = keys.bounds(item)
             ends = (0 if start is None else start, END if stop is None else stop, *((step,) if step != 1 else ()))
             whole = start in (None, 0) and step == 1 and (stop is None or stop >= x.shape[dim])
             x, dim = x if whole and len(items) > 1 else _see("slice.Tensor", x, dim, *ends), dim + 1
-        elif kind == subscripts._FLAG:
+        elif kind == keys.FLAG:
             return None
-        elif kind in (subscripts._MASK, subscripts._INDEX):
+        elif kind in (keys.MASK, keys.INDEX):
             tensors += [None] * (dim - len(tensors)) + [item] + [None] * (takes - 1)
             dim += takes
         else:
@@ -393,7 +393,7 @@ def _for_dims(tensors: list[Any]) -> list[Any]:
             skip -= 1
             continue
         made.append(tensor)
-        skip = tensor.ndim - 1 if tensor is not None and subscripts._kind(tensor) == subscripts._MASK else 0
+        skip = tensor.ndim - 1 if tensor is not None and keys.kind_of_item(tensor) == keys.MASK else 0
     return made
 
 

@@ -24,7 +24,7 @@ from ...native.moving import rows_at
 from ..support.checks import BOOL, COMPLEX, all_inside, category, normalized_dim, refuse, type_name
 from .by_numpy import PUT, subscript
 from .indexed import indexed
-from .subscripts import _put_index, _spread, refuse_bytes
+from .subscripts import _put_index, fitting, refuse_bytes, spread
 
 _INTEGERS = (np.dtype(np.int32), np.dtype(np.int64))
 # what is out of bounds is refused
@@ -420,22 +420,13 @@ def index_fill(input: Array, dim: int, index: Array, value: Array) -> Array:
 
 @operator(methods=False, public=(), grad="IndexPutBackward0", narrow=True, by_numpy=PUT)
 def _index_put(input: Array, values: Array, indices: Arrays, dims: tuple[bool, ...], accumulate: bool) -> Array:
+    fitting(input.shape, values.shape, [i.shape for i in indices], dims, not accumulate)
     if values.dtype != input.dtype:
         raise RuntimeError(
             "Index put requires the source and destination dtypes match, "
             f"got {type_name(input)} for the destination and {type_name(values)} for the source."
         )
-    if not accumulate:
-        return _put_index(input, values, indices, dims)
-    where = subscript(indices, dims)
-    target = jax.eval_shape(lambda a: a[where], input).shape
-    offset = len(target) - values.ndim
-    if offset < 0 or any(n not in (1, target[offset + d]) for d, n in enumerate(values.shape)):
-        raise RuntimeError(
-            f"shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast to indexing result of "
-            f"shape {list(target)}"
-        )
-    return _add_at(input, where, values)
+    return _add_at(input, subscript(indices, dims), values) if accumulate else _put_index(input, values, indices, dims)
 
 
 _index_put_inplace = inplace_form(_index_put.operator, "index_put_")  # type: ignore[attr-defined]
@@ -459,15 +450,15 @@ def _parted(
             raise TypeError(f"expected Tensor as element {position} in argument 1, but got {type(item).__name__}")
         if item.dtype not in (dtypes.int64, dtypes.int32, dtypes.uint8, dtypes.bool):
             raise IndexError(
-                f"index_put(): index {position} is {item.dtype.abbr}; give long or int tensors, or byte or bool masks"
+                f"tensors used as indices must be long, int, byte or bool tensors (index {position} of index_put is {item.dtype})"
             )
         places.append((dim, item))
         dim += item.ndim if item.dtype in (dtypes.bool, dtypes.uint8) else 1
     if dim > input.ndim:
         raise IndexError(f"too many indices for tensor of dimension {input.ndim} (got {dim})")
     if not accumulate and isinstance(values, Tensor):
-        refuse_bytes(places, values.numel())
-    return _spread(input, places)
+        refuse_bytes(input, places, values.numel())
+    return spread(input, places, values)
 
 
 @composite(autocast={"cuda": "widest"})

@@ -7,12 +7,9 @@ view or one scatter into it.
 from __future__ import annotations
 
 import functools
-import operator as python_operator
-import warnings
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -20,11 +17,12 @@ from ...core.array import dtypes, geometry
 from ...core.array.geometry import Geometry
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.overrides import PASS
+from ...core.context.telling import warn
 from ...core.dispatch.at_once import named
 from ...core.dispatch.call import with_key
 from ...core.dispatch.declared import Operator
 from ...core.dispatch.errors import expansion_clash
-from ...core.dispatch.host_numbers import HostNumber, HostScalar, as_int, as_key
+from ...core.dispatch.host_numbers import HostNumber, HostScalar, as_key
 from ...core.dispatch.limits import cast_number, fitting_number, looks_large
 from ...core.dispatch.operator import Array, Arrays, inplace_form, operator
 from ...core.dispatch.overloads import taken
@@ -34,181 +32,12 @@ from ...core.dispatch.sparse_forms import instead
 from ...core.tensor.sparse import SparseOperand
 from ...core.tensor.tensor import Tensor, from_host
 from ...native import reading
-from ..making.creation import tensor
-from ..shape.parts import sliced
 from ..support.checks import on_host, refuse_outside
 from .by_numpy import PICKED, PUT, subscript
+from .keys import FLAG, LISTS, MASKS, from_list, kind_of_item, numbered, parsed, parsed_geometry
 from .masking import element, host_values, like_on_device, taped
 
-_INDEX_KINDS = (
-    "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got {})"
-)
-
-
-def _as_index(item: Any) -> Any:
-    """A list, NumPy array or range as a tensor of indices."""
-    if type(item) is list and any(isinstance(i, HostNumber) for i in item):
-        return tensor(item)
-    try:
-        array = np.asarray(item if not isinstance(item, (list, tuple)) else _nested(item))
-    except ValueError:
-        raise TypeError(_INDEX_KINDS.format(type(item).__name__)) from None
-    if array.size == 0 and array.dtype.kind == "f":
-        array = array.astype(np.int64)
-    if array.dtype.kind == "i" or (array.dtype.kind == "u" and array.dtype != np.uint8):
-        array = array.astype(np.int64, copy=False)
-    if array.dtype.kind not in "bui":
-        raise IndexError(f"tensors used as indices must be long, int, byte or bool tensors (got {array.dtype})")
-    return from_host(array)
-
-
-_LISTS = (list, np.ndarray)
-
-
-def _numbered(key: Any) -> Any:
-    """A list of ints or an array of them as the tensor of indices that it stands for; any other key as it is."""
-    if type(key) is list and not (key and all(type(i) is int for i in key)):
-        return key
-    if type(key) is np.ndarray and not (key.dtype.kind == "i" and key.ndim and key.size):
-        return key
-    try:
-        return (from_host(np.array(key, np.int64)),)
-    except OverflowError:
-        return key
-
-
-def _nested(item: Any) -> Any:
-    if isinstance(item, (list, tuple)):
-        return [_nested(i) for i in item]
-    return np.asarray(item._array) if isinstance(item, Tensor) else item
-
-
-def _from_list(key: list[Any]) -> Any:
-    """A short list with anything else than numbers in it as the tuple of its members."""
-    if any(isinstance(i, HostNumber) for i in key):
-        return tensor(key)
-    members = (Tensor, list, tuple, range, np.ndarray, slice, type(None), type(Ellipsis))
-    if len(key) >= 32 or not any(isinstance(i, members) for i in key):
-        return key
-    warnings.warn(
-        "Using a non-tuple sequence for multidimensional indexing is deprecated: use x[tuple(seq)] instead of x[seq], or "
-        "x[torch.tensor(seq)] for a tensor of indices.",
-        UserWarning,
-        stacklevel=3,
-    )
-    return tuple(key)
-
-
-# what an index item is: None, `...`, a bool or a 0-dim mask, a slice, an integer, a mask, a tensor of integers, what becomes a tensor
-_NEW, _REST, _FLAG, _SLICE, _PLACE, _MASK, _INDEX, _LIST = range(8)
-_INTS = frozenset((int, type(None)))
-_BASIC = frozenset((int, slice))
 _LONG = np.dtype(np.int64)
-_MASKS = frozenset((np.dtype(np.bool_), np.dtype(np.uint8)))
-
-
-def _kind(item: Any) -> int:
-    """Which of these an index item is. A 0-dim tensor is an integer only if its value is known now."""
-    kind = type(item)
-    if kind is int:
-        return _PLACE
-    if kind is slice:
-        return _SLICE
-    if isinstance(item, Tensor):
-        masks = item._np_dtype in _MASKS
-        if item.ndim:
-            return _MASK if masks else _INDEX
-        return _FLAG if masks else _INDEX if isinstance(item._array, jax.core.Tracer) else _PLACE
-    if item is None:
-        return _NEW
-    if item is Ellipsis:
-        return _REST
-    if kind is bool or kind is np.bool_:
-        return _FLAG
-    return _LIST if isinstance(item, (list, tuple, np.ndarray, range)) else _PLACE
-
-
-def _parse(x: Tensor, key: Any) -> tuple[Geometry, list[tuple[int, Any]], str]:
-    """The view of the basic items, the tensors with the view's dimensions that they index, and the view's name."""
-    g = x._geometry
-    if (quick := _of_numbers(g, key)) is not None:
-        return quick[0], [], quick[1]
-    items, kinds, taken = _items(g, key)
-    shape, strides, offset = list(g.shape), list(g.strides), g.offset
-    dim = 0  # in the view
-    source = 0  # in the tensor
-    advanced: list[tuple[int, Any]] = []
-    name = "SliceBackward0" if type(key) is slice else "AliasBackward0"
-    for item, kind in zip(items, kinds, strict=True):
-        if kind == _PLACE:
-            offset += _place(item, shape[dim], source) * strides[dim]
-            del shape[dim], strides[dim]
-            source += 1
-            name = "SelectBackward0"
-        elif kind == _SLICE:
-            start, stop, step = _bounds(item)
-            cut = sliced(Geometry(tuple(shape), tuple(strides), offset), dim, start, stop, step)
-            if cut.shape[dim] != shape[dim] or step != 1:
-                name = "SliceBackward0"
-            shape, strides, offset = list(cut.shape), list(cut.strides), cut.offset
-            dim += 1
-            source += 1
-        elif kind == _NEW:
-            shape.insert(dim, 1)
-            strides.insert(dim, shape[dim + 1] * strides[dim] if dim < len(strides) else 1)
-            dim += 1
-            name = "UnsqueezeBackward0"
-        elif kind == _REST:
-            skipped = len(g.shape) - taken
-            dim += skipped
-            source += skipped
-        elif kind == _FLAG:
-            shape.insert(dim, 1)
-            strides.insert(dim, 1)
-            advanced.append((dim, from_host(np.asarray([bool(item)]))))
-            dim += 1
-        else:
-            if item._np_dtype not in _MASKS and item._np_dtype.name not in ("int64", "int32"):
-                raise IndexError(f"tensors used as indices must be long, int, byte or bool tensors, got {item.dtype}")
-            advanced.append((dim, item))
-            takes = item.ndim if kind == _MASK else 1
-            dim += takes
-            source += takes
-    return Geometry(tuple(shape), tuple(strides), offset, g.bits), advanced, name
-
-
-def _of_numbers(g: Geometry, key: Any) -> tuple[Geometry, str] | None:
-    """The view of a key of ints and slices of ints alone, all of them inside, and its name; None for any other key."""
-    items = key if type(key) is tuple else (key,)
-    shape, strides, offset = g.shape, g.strides, g.offset
-    if len(items) > len(shape) or type(offset) is not int or not _BASIC.issuperset(map(type, items)):
-        return None
-    kept: list[int] = []
-    steps: list[int] = []
-    name = "SliceBackward0" if type(key) is slice else "AliasBackward0"
-    for item, n, stride in zip(items, shape, strides, strict=False):
-        kind = type(item)
-        if type(n) is not int:
-            return None
-        if kind is int:
-            if not -n <= item < n:
-                return None
-            offset += (item + n if item < 0 else item) * stride
-            name = "SelectBackward0"
-        else:
-            if not _INTS.issuperset((type(item.start), type(item.stop), type(item.step))):
-                return None
-            if item.step is not None and item.step <= 0:
-                return None
-            start, stop, step = item.indices(n)
-            count = max(0, -((start - stop) // step))
-            offset += start * stride
-            kept.append(count)
-            steps.append(stride * step)
-            if count != n or step != 1:
-                name = "SliceBackward0"
-    rest = len(items)
-    return Geometry((*kept, *shape[rest:]), (*steps, *strides[rest:]), offset, g.bits), name
 
 
 def _inside(g: Geometry, items: tuple[Any, ...]) -> bool:
@@ -228,72 +57,11 @@ def _inside(g: Geometry, items: tuple[Any, ...]) -> bool:
     return True
 
 
-def _items(g: Geometry, key: Any) -> tuple[list[Any], list[int], int]:
-    """A key's items, lists as tensors, with one ellipsis at most; what they are; and how many dimensions they take."""
-    items = list(key) if isinstance(key, tuple) else [key]
-    kinds, taken = [], 0
-    for n, item in enumerate(items):
-        kind = _kind(item)
-        if kind == _LIST:
-            items[n] = item = _as_index(item)
-            kind = _kind(item)
-        kinds.append(kind)
-        if kind > _FLAG:
-            taken += item.ndim if kind == _MASK else 1
-    if taken > len(g.shape):
-        if not g.shape:
-            raise IndexError(
-                "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a "
-                "0-dim tensor to a number"
-            )
-        raise IndexError(f"too many indices for tensor of dimension {len(g.shape)}")
-    # PyTorch reads every further ellipsis as a full slice of nothing
-    for n in [n for n, kind in enumerate(kinds) if kind == _REST][:0:-1]:
-        del items[n], kinds[n]
-    return items, kinds, taken
-
-
-def _bounds(item: slice) -> tuple[int | None, int | None, int]:
-    """A slice's start, stop and step."""
-    step = 1 if item.step is None else python_operator.index(item.step)
-    if step == 0:
-        raise ValueError("slice step cannot be zero")
-    if step < 0:
-        raise ValueError("step must be greater than zero")
-    start = None if item.start is None else as_int(item.start)
-    stop = None if item.stop is None else as_int(item.stop)
-    return start, stop, step
-
-
-def _place(item: Any, size: int, source: int) -> int:
-    """A number as an index from the front, along the tensor's dimension `source`."""
-    try:
-        index = item if type(item) is int else as_int(item.item() if isinstance(item, Tensor) else item)
-    except TypeError:
-        if isinstance(item, str):
-            raise TypeError(f"new(): invalid data type 'str' ({_INDEX_KINDS.format('str')})") from None
-        raise IndexError(_INDEX_KINDS.format(type(item).__name__)) from None
-    if not -size <= index < size:
-        raise IndexError(f"index {index} is out of bounds for dimension {source} with size {size}")
-    return index + size if index < 0 else index
-
-
 def _seen(x: Tensor, g: Geometry, name: str, key: Any) -> Tensor:
     relative = g
     if x._view is not None and (x._edge is not None or x._base is not None):
-        relative = _parse_geometry(geometry.whole(x._view.shape), key)
+        relative = parsed_geometry(geometry.whole(x._view.shape), key)
     return x._look(g, name, relative)
-
-
-class _Shape:
-    """Enough of a tensor for `_parse`."""
-
-    def __init__(self, g: Geometry):
-        self._geometry = g
-
-
-def _parse_geometry(g: Geometry, key: Any) -> Geometry:
-    return _parse(_Shape(g), key)[0]  # type: ignore[arg-type]
 
 
 _EMPTY = "index is out of bounds for dimension with size 0"
@@ -303,52 +71,99 @@ def _outside(place: int, size: int) -> str:
     return f"index {{}} is out of bounds for dimension {place} with size {size}"
 
 
-def _spread(x: Tensor, advanced: list[tuple[int, Any]]) -> tuple[list[Any], tuple[bool, ...]]:
+_Indices = tuple[list[Any], tuple[bool, ...]]
+
+
+def _indices(x: Tensor, advanced: list[tuple[int, Any]]) -> _Indices:
     """Index tensors, masks turned into the indices of their true elements, and which dimensions they are for."""
     tensors: dict[int, Any] = {}
-    shape = x._geometry.shape
     for dim, item in advanced:
-        if item._np_dtype in _MASKS:
+        if item._np_dtype in MASKS:
             if item._np_dtype == np.uint8:
-                warnings.warn(
-                    "indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.",
-                    UserWarning,
-                    stacklevel=3,
-                )
-            for k, n in enumerate(item.shape):
-                if n != shape[dim + k]:
-                    raise IndexError(
-                        f"The shape of the mask {list(item.shape)} at index {k} does not match the shape of the indexed tensor "
-                        f"{list(shape)} at index {dim + k}"
-                    )
+                warn("indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.")
+            _refuse_misfit(x, dim, item)
             for k, where in enumerate(np.nonzero(host_values("index", item))):
                 tensors[dim + k] = from_host(where)
         else:
-            size = shape[dim]
-            if size == 0 and item.numel():
-                raise IndexError(_EMPTY)
-            looked = tensors and any(item is other and size >= shape[at] for at, other in tensors.items())
-            if not looked and 0 not in shape:  # nothing is read of an empty tensor
-                # PyTorch counts the tensors of indices here, not the dimensions that they are for
-                refuse_outside(item, size, functools.partial(_outside, len(tensors), size), IndexError, negative=True)
             tensors[dim] = item
     places = sorted(tensors)
-    return [tensors[d] for d in places], tuple([d in tensors for d in range(places[-1] + 1)])
+    made = [tensors[d] for d in places]
+    if len(made) > 1:
+        _together([tuple(i.shape) for i in made])
+    size = x._geometry.shape
+    if 0 in size and 0 in [size[d] for d in places] and not any(0 in i.shape for i in made):
+        raise IndexError(_EMPTY)
+    return made, tuple([d in tensors for d in range(places[-1] + 1)])
+
+
+def _together(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
+    """The one shape of tensors of indices. IndexError where they have none."""
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        listed = ", ".join(str(list(s)) for s in shapes)
+        raise IndexError(
+            f"shape mismatch: indexing tensors could not be broadcast together with shapes {listed}"
+        ) from None
+
+
+def _refuse_misfit(x: Tensor, dim: int, mask: Tensor) -> None:
+    """Raise IndexError for a mask of another shape than the dimensions of `x` from `dim` on."""
+    shape = x._geometry.shape
+    for k, n in enumerate(mask.shape):
+        if n != shape[dim + k]:
+            raise IndexError(
+                f"The shape of the mask {list(mask.shape)} at index {k} does not match the shape of the indexed tensor "
+                f"{list(shape)} at index {dim + k}"
+            )
+
+
+def spread(x: Tensor, advanced: list[tuple[int, Any]], values: Any = None) -> _Indices:
+    """`_indices`, once all of them are known to be inside. Raises IndexError for one that isn't, or first what is wrong with `values`."""
+    made = _indices(x, advanced)
+    if any(0 in i.shape for i in made[0]):
+        return made
+    try:
+        _refuse_outside(x, advanced, *made)
+    except IndexError:
+        if isinstance(values, Tensor):
+            _refuse_values(x, values, *made)
+        raise
+    return made
+
+
+def _refuse_values(x: Tensor, values: Tensor, indices: list[Any], dims: tuple[bool, ...]) -> None:
+    """Raise RuntimeError for values that can't be put there: for their shape first, then for their dtype."""
+    fitting(x.shape, values.shape, [i.shape for i in indices], dims)
+    if values._np_dtype != x._np_dtype:
+        raise RuntimeError(
+            f"Index put requires the source and destination dtypes match, got {x.dtype.abbr} for the destination "
+            f"and {values.dtype.abbr} for the source."
+        )
+
+
+def _refuse_outside(x: Tensor, advanced: list[tuple[int, Any]], indices: list[Any], dims: tuple[bool, ...]) -> None:
+    shape = x._geometry.shape
+    masked = {dim + k for dim, item in advanced if item._np_dtype in MASKS for k in range(item.ndim)}
+    before: list[tuple[int, Any]] = []
+    for dim, item in zip([d for d, marked in enumerate(dims) if marked], indices, strict=True):
+        size = shape[dim]
+        if dim not in masked:
+            looked = any(item is other and size >= shape[at] for at, other in before)
+            if not looked and 0 not in shape:  # nothing is read of an empty tensor
+                # PyTorch counts the tensors of indices here, not the dimensions that they are for
+                refuse_outside(item, size, functools.partial(_outside, len(before), size), IndexError, negative=True)
+        before.append((dim, item))
 
 
 @operator(methods=False, public=(), grad="IndexBackward0", narrow=True, by_numpy=PICKED)
 def index(input: Array, indices: Arrays, dims: tuple[bool, ...]) -> Array:
     """Gather at index arrays for the dimensions marked in `dims`."""
+    _together([i.shape for i in indices])
     indexed = [n for n, marked in zip(input.shape, dims, strict=False) if marked]
     if 0 in indexed and all(i.size for i in indices):
         raise IndexError(_EMPTY)
-    try:
-        return input[subscript(indices, dims)]
-    except (ValueError, TypeError):
-        shapes = ", ".join(str(list(i.shape)) for i in indices)
-        raise IndexError(
-            f"shape mismatch: indexing tensors could not be broadcast together with shapes {shapes}"
-        ) from None
+    return input[subscript(indices, dims)]
 
 
 @functools.cache
@@ -357,21 +172,32 @@ def _index_at(count: int) -> Callable[..., Any]:
     return with_key(index.operator, (ARRAY, (ARRAYS, count), static_key((True,) * count)))  # type: ignore[attr-defined]
 
 
-def _put_index(input: Array, values: Array, indices: Arrays, dims: tuple[bool, ...]) -> Array:
-    where = subscript(indices, dims)
-    target = jax.eval_shape(lambda a: a[where], input).shape
-    extra = values.ndim - len(target)
-    if extra > 0 and values.shape[:extra] == (1,) * extra:
-        values = values.reshape(values.shape[extra:])
-    try:
-        values = jnp.broadcast_to(values, target)
-    except ValueError:
+def fitting(shape: Any, given: Any, indices: list[Any], dims: tuple[bool, ...], trims: bool = True) -> tuple[int, ...]:
+    """The shape that values have where `x[...] = values` puts them; leading dimensions of one are too many but fall away if it `trims`.
+
+    Takes the shapes of all of them. Raises RuntimeError where the values don't fit.
+    """
+    joint = _together([tuple(i) for i in indices])
+    marked = [d for d, is_marked in enumerate(dims) if is_marked]
+    rest = [n for d, n in enumerate(shape) if d >= len(dims) or not dims[d]]
+    first = marked[0] if marked[-1] - marked[0] < len(marked) else 0
+    target = (*rest[:first], *joint, *rest[first:])
+    extra = len(given) - len(target)
+    given = tuple(given)
+    if trims and extra > 0 and given[:extra] == (1,) * extra:
+        given = given[extra:]
+    if len(given) > len(target) or any(n not in (1, m) for n, m in zip(given[::-1], target[::-1], strict=False)):
         raise RuntimeError(
-            f"shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast to indexing result of shape "
+            f"shape mismatch: value tensor of shape {list(given)} cannot be broadcast to indexing result of shape "
             f"{list(target)}"
-        ) from None
+        )
+    return given
+
+
+def _put_index(input: Array, values: Array, indices: Arrays, dims: tuple[bool, ...]) -> Array:
+    values = values.reshape(fitting(input.shape, values.shape, [i.shape for i in indices], dims))
     # an element that is named twice hands its gradient to each value that was put there, as in PyTorch
-    return input.at[where].set(convert(values, input.dtype), unique_indices=True)
+    return input.at[subscript(indices, dims)].set(convert(values, input.dtype), unique_indices=True)
 
 
 def _overwrite(input: Array, values: Array) -> Array:
@@ -392,24 +218,24 @@ overwrite_: Callable[..., Any] = inplace_form(Operator(_overwrite, None, None, "
 
 def _getitem(self: Tensor, key: Any) -> Tensor:
     if isinstance(key, list):
-        key = _from_list(key)
+        key = from_list(key)
     if grad_state.dispatch_modes and (found := taken("getitem", self, key)) is not PASS:
         return found
-    items = (key,) if type(key) is Tensor else _numbered(key) if type(key) in _LISTS else key
+    items = (key,) if type(key) is Tensor else numbered(key) if type(key) in LISTS else key
     try:
         if type(items) is tuple and items and type(items[0]) is Tensor:
             if (made := named(self, *items)) is not None:
                 return made
             if _inside(self._geometry, items):
                 return _index_at(len(items))(self, *items)
-        g, advanced, name = _parse(self, key)
+        g, advanced, name = parsed(self, key)
     except SparseOperand as error:
         return instead("__getitem__", error, (self, key), {})
     if advanced:
         seen = self if g == self._geometry else _seen(self, g, name, key)
         if len(advanced) == 1 and (chosen := _chosen(seen, *advanced[0])) is not None:
             return chosen
-        indices, dims = _spread(seen, advanced)
+        indices, dims = spread(seen, advanced)
         return index(seen, indices, dims)
     return _seen(self, g, name, key)
 
@@ -454,30 +280,33 @@ def _value(x: Tensor, value: Any) -> Any:
     raise TypeError(f"can't assign a {type(value).__name__} to a {x.type()}")
 
 
-def refuse_bytes(places: list[tuple[int, Tensor]], values: int) -> None:
+def refuse_bytes(x: Tensor, places: list[tuple[int, Tensor]], values: int) -> None:
     """Raise RuntimeError for one value where one mask of bytes holds: a fill, which takes bools alone."""
     if values == 1 and len(places) == 1 and places[0][1]._np_dtype == np.uint8:
+        _refuse_misfit(x, *places[0])
         raise RuntimeError("masked_fill_ only supports boolean masks, but got mask with dtype unsigned char")
 
 
 def _setitem(self: Tensor, key: Any, value: Any) -> None:
     if isinstance(key, list):
-        key = _from_list(key)
+        key = from_list(key)
     given, value = value, _value(self, value)
     if grad_state.dispatch_modes and taken("setitem", self, key, value) is not PASS:
         return
-    g, advanced, name = _parse(self, key)
+    if key is False:
+        return
+    g, advanced, name = parsed(self, None if key is True else key)
     if not advanced:
         if not _written_at_once(self, g, value):
             overwrite_(self if g == self._geometry else _seen(self, g, name, key), value)
         return
     seen = self if g == self._geometry else _seen(self, g, name, key)
-    refuse_bytes(advanced, value.numel() if isinstance(value, Tensor) else 1)
+    refuse_bytes(seen, advanced, value.numel() if isinstance(value, Tensor) else 1)
     if isinstance(value, Tensor) and value._np_dtype != self._np_dtype and (value.ndim or isinstance(given, Tensor)):
         value = _of_one(seen, advanced, value, key)
     if _set_masked(seen, advanced, value):
         return
-    indices, dims = _spread(seen, advanced)
+    indices, dims = spread(seen, advanced, value)
     put_index_(seen, value, indices, dims)
 
 
@@ -485,21 +314,11 @@ def _of_one(x: Tensor, advanced: list[tuple[int, Any]], value: Tensor, key: Any)
     """A value of another dtype for one mask, which is a fill and casts. RuntimeError for any other."""
     items = key if isinstance(key, tuple) else (key,)
     single = value.numel() == 1 and len(advanced) == 1 and advanced[0][1]._np_dtype == np.bool_
-    if single and not any(isinstance(i, Tensor) and not i.ndim for i in items):
-        dim, mask = advanced[0]
-        if tuple(mask.shape) != tuple(x.shape[dim : dim + mask.ndim]):
-            _spread(x, advanced)  # which says so
+    if single and not any(kind_of_item(i) == FLAG for i in items):
+        _refuse_misfit(x, *advanced[0])
         return element(value.reshape(()), x)  # type: ignore[no-any-return, attr-defined]
-    if grad_state.trace is None and not x.is_meta:  # type: ignore[attr-defined]
-        indices, dims = _spread(x, advanced)
-        arrays = [i._array for i in indices]
-        jax.eval_shape(
-            lambda a, v, *at: _put_index(a, v, at, dims), x._array, value._array, *arrays
-        )  # the shapes come first
-    raise RuntimeError(
-        f"Index put requires the source and destination dtypes match, got {x.dtype.abbr} for the destination "
-        f"and {value.dtype.abbr} for the source."
-    )
+    _refuse_values(x, value, *_indices(x, advanced))
+    return value
 
 
 _ORDINARY = frozenset((bool, int, float))
