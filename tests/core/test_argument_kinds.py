@@ -30,7 +30,22 @@ TAKEN = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("expression", NUMBERS_FOR_TENSORS + OTHER_KINDS)
+COUNTS = [
+    *(f"{X}.{name}()" for name in "flip view repeat permute expand reshape tile sum_to_size".split()),
+    f"torch.permute({X})", f"torch.flip({X}, 0, 1)", f"torch.reshape({X}, 3, 3)", f"torch.tile({X}, 2, 2)", f"torch.squeeze({X}, 0, 1)",
+    f"torch.hsplit({X}, 1, 2)", f"torch.count_nonzero({X}, 0, 1)", f"{X}.contiguous(1)", f"{X}.is_contiguous(1)", f"{X}.float(None)",
+    f"{X}.type_as(1)", f"{X}.is_set_to(1)", f"{X}.split(True)", f"{X}.size(True)", f"{X}.stride(True)", f"{X}.unique(1)",
+    f"{X}.unique_consecutive(None)", f"torch.qr({X}, torch.tensor(1))", f"{X}.max(torch.tensor(1), torch.tensor(0))", f"{X}.prod(None)",
+    f"{X}.std(torch.tensor(1), torch.tensor(0))", f"{X}.copy_(torch.tensor(1), torch.tensor(0))", "torch.where(None)",
+]  # fmt: skip
+TAKEN += [
+    f"{X}.squeeze(0, 1)", f"{X}.squeeze_(-1, 0)", f"{X}.count_nonzero(1, 0)", f"{X}.hsplit(1, 2)[1]", f"{X}.vsplit(0, 2)[1]",
+    f"{X}[None].dsplit(1, 2)[1]", f"{X}.add(2, 3)", f"torch.sub({X}, 2, 3)", f"torch.histogram({X}).hist", f"{X}[None].norm(dim=())",
+    f"{X}.to(True)", f"{X}.to(2.5)", f"{X}.to(1j)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("expression", NUMBERS_FOR_TENSORS + OTHER_KINDS + COUNTS)
 def test_refused(expression: str) -> None:
     for _ in range(2):  # what was refused once is not taken for known
         ours, theirs = evaluate(fb, expression).error, evaluate(torch, expression).error
@@ -46,7 +61,15 @@ def test_taken(expression: str) -> None:
 
 @pytest.mark.parametrize(
     "expression",
-    [f"torch.take({X}, 3)", f"torch.chunk({X}, True)", f"torch.permute({X}, (0, 1.0))", f"torch.flip({X}, 0)"],
+    [
+        *COUNTS[:1],
+        *COUNTS[2:9],
+        f"{X}.type_as(1)",
+        f"torch.take({X}, 3)",
+        f"torch.chunk({X}, True)",
+        f"torch.permute({X}, (0, 1.0))",
+        f"torch.flip({X}, 0)",
+    ],
 )
 def test_words(expression: str) -> None:
     assert str(evaluate(fb, expression).error) == str(evaluate(torch, expression).error)

@@ -208,11 +208,18 @@ def _no_values(data: Any) -> Exception:
     return TypeError(f"must be real number, not {type(wrong).__name__}")
 
 
+def counted(dim: Any, ndim: int, name: str) -> int:
+    """`normalized_dim` of the argument of a method that takes no bool for an int."""
+    if isinstance(dim, bool):
+        raise TypeError(f"{name}(): argument 'dim' (position 1) must be int, not bool")
+    return normalized_dim(dim, ndim)
+
+
 def infer_size(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
     """A shape with its one -1 filled in. Raises RuntimeError if it does not fit the number of elements."""
     for n in shape:
         if n < -1:
-            raise RuntimeError(f"invalid shape dimension {min(shape)}")
+            raise RuntimeError(f"invalid shape dimension {n} at index {shape.index(n)} of shape {list(shape)}")
     if shape.count(-1) > 1:
         raise RuntimeError("only one dimension can be inferred")
     if -1 in shape:

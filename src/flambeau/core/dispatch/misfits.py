@@ -93,7 +93,7 @@ def _accepts(argument: Argument, value: Any, steps: int, number: bool) -> bool:
 def _tells_all(refused: Argument) -> bool:
     """Whether what was given for an argument, in the place of its default, is wrong whatever else there is."""
     given = refused.default_value
-    return _is_plain(given) or (isinstance(given, Tensor) and refused.declared.base in _COUNTS)
+    return _is_plain(given) or (isinstance(given, Tensor) and refused.declared.base in (*_COUNTS, "bool"))
 
 
 # whose functions ATen's names mean (those of the last three have them with a prefix)
@@ -228,6 +228,8 @@ def misfit(face: Any, args: tuple[Any, ...], kwargs: dict[str, Any], plain_only:
     given = _given(face, args, kwargs) if (schemas := _schemas_of(face)) else None
     if given is None:
         return None
+    if (error := _miscounted(face, *given, schemas)) is not None:
+        return error
     wrong: list[tuple[FunctionSchema, Argument]] = []
     for schema in schemas:
         found = _unfit(schema, *given, face)
@@ -238,6 +240,28 @@ def misfit(face: Any, args: tuple[Any, ...], kwargs: dict[str, Any], plain_only:
     if not wrong or (plain_only and not all(_tells_all(argument) for _, argument in wrong)):
         return None
     return _told(face, given, wrong)
+
+
+def _miscounted(
+    face: Any, values: list[Any], named: dict[str, Any], schemas: tuple[FunctionSchema, ...]
+) -> TypeError | None:
+    """PyTorch's error for sizes or dimensions that are missing, or come one by one where they have to be a list."""
+    place = len(values) - 1
+    if place < 1 or not isinstance(rest := values[-1], _Rest) or len(rest) == 1:
+        return None
+    lists = [(s, p[place]) for s in schemas if len(p := _positional(s, face)) > place]
+    lists = [(s, a) for s, a in lists if a.declared.base in _COUNTS and a.declared.steps and not a.has_default]
+    if not lists:
+        return None
+    name, argument = face.__name__, lists[0][1]
+    if rest:
+        count = f"takes {place + 1} positional arguments but {place + len(rest)} were given"
+        return None if _is_method(face) else TypeError(f"{name}() {count}: give `{argument.name}` as one tuple")
+    if any(a.name in named for s in schemas for a in s.arguments):
+        return None
+    if len(schemas) > 1:
+        return _told(face, ([], {}), [(s, s.arguments[-1]) for s in schemas])
+    return TypeError(f'{name}() missing 1 required positional arguments: "{_called(argument)}"')
 
 
 def _counts_by_tensors(face: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

@@ -100,7 +100,7 @@ def _attach(function: Any, names: Iterable[str]) -> None:
         if own and made is not function and not name.startswith("__"):
             show(made, function)
         first = first or made
-        method = _operand(made, name) if name in _BINARY else made
+        method = _operand(made, name) if name in _BINARY else _gathering(made) if name in _ONE_BY_ONE else made
         overrides.face_of(function, method)
         overrides.name_public(method, f"torch.Tensor.{name}")
         if own:
@@ -122,6 +122,18 @@ _BINARY = {f"__{kind}{sign}__" for sign in _SIGNS for kind in ("", "r", "i")} | 
 # signs that are told of by their own names
 _OWN_SIGNS = "floordiv rsub rdiv rfloordiv rmod rpow rmatmul and or xor lshift rshift rlshift rrshift eq invert"
 _OWN_FACE = {f"__{sign}__" for sign in (_OWN_SIGNS + " iand ior ixor ilshift irshift truediv itruediv").split()}
+
+# whose list of dimensions or places may come one by one, if they are methods; others have `*dims` of their own
+_ONE_BY_ONE = frozenset(("count_nonzero", "dsplit", "hsplit", "squeeze", "squeeze_", "vsplit"))
+
+
+def _gathering(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+        return function(self, *args, **kwargs) if len(args) < 2 else function(self, args, **kwargs)
+
+    return method
+
 
 _TAKES_NUMPY = ("__eq__", "__rtruediv__", "__rdiv__")  # the others leave a NumPy array to NumPy, as PyTorch does
 

@@ -6,7 +6,6 @@ import inspect
 import math
 import numbers
 import operator
-import warnings
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ from ..array import devices, dtypes
 from ..array.size import Size
 from ..context.grad_mode import state as grad_state
 from ..context.overrides import Overridden, has_say
+from ..context.telling import warn
 from ..tensor.tensor import Tensor
 from .host_numbers import HostNumber
 from .limits import looks_large, refuse_beyond
@@ -359,15 +359,17 @@ class Signature:
         The numbers stood `between` the tensors: `add_(alpha, other)`, `addmm(beta, input, alpha, mat1, mat2)`.
         """
         names, count = self.between, self.kinds.count(ARRAY)
-        tensors = tuple(arg for arg in args if isinstance(arg, Tensor))
+        tensors: tuple[Any, ...] = tuple(arg for arg in args if isinstance(arg, Tensor))
         between = [arg for arg in args if isinstance(arg, numbers.Number)]
-        if not names or len(tensors) != count or len(args) != count + len(between) or len(between) > len(names):
+        if len(args) == 3 and len(between) == count == 2 and names == ("alpha",) and args[0] is tensors[0]:
+            tensors, between = (args[0], between.pop()), between  # a number for the other tensor
+        elif not all(isinstance(arg, Tensor) for arg in args[1 - count :]):
             return None
-        if not all(isinstance(arg, Tensor) for arg in args[1 - count :]):
+        if not names or len(tensors) != count or len(args) != count + len(between) or len(between) > len(names):
             return None
         shown = ", ".join([*(f"Number {word}" for word in names), "..."])
         text = f"This overload of {name} is deprecated: {name}({shown}). Give {' and '.join(names)} by name, after the tensors"
-        warnings.warn(text, UserWarning, stacklevel=5)
+        warn(text)
         return tensors, dict(zip(names, between, strict=False))
 
     def _bind_arrays(self, name: str, i: int, value: Any, dynamic: list[Any]) -> Any:

@@ -12,7 +12,7 @@ from ..array import devices, dtypes, geometry
 from ..array.devices import device
 from ..array.dtypes import dtype
 from ..array.geometry import Geometry
-from ..array.size import Size, constructed, legacy_arguments, normalized_dim
+from ..array.size import Size, constructed, counted, legacy_arguments
 from ..context import overrides
 from ..context.grad_mode import state as grad_state
 from ..context.tracing import structure
@@ -354,13 +354,13 @@ class Tensor:
         if grad_state.trace is not None:
             grad_state.trace.look_at_strides(self)
         strides = self._geometry.strides
-        return strides if dim is None else strides[normalized_dim(dim, len(strides))]
+        return strides if dim is None else strides[counted(dim, len(strides), "stride")]
 
     def storage_offset(self) -> int:
         """Where in the storage the first element lies, in elements."""
         return 0 if self._view is None else self._view.offset
 
-    def is_contiguous(self, memory_format: Any = None) -> bool:
+    def is_contiguous(self, *, memory_format: Any = None) -> bool:
         """Whether the elements lie in row-major order without gaps."""
         if grad_state.trace is not None:
             grad_state.trace.look_at_strides(self)

@@ -106,9 +106,9 @@ def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     return made
 
 
-def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
+def contiguous(self: Tensor, *, memory_format: Any = None) -> Tensor:
     """The tensor itself if its elements lie in order (that of `memory_format`), else a copy whose elements do."""
-    if self.is_contiguous(memory_format):
+    if self.is_contiguous(memory_format=memory_format):
         return self
     return clone(self, memory_format=contiguous_format if memory_format is None else memory_format)
 

@@ -113,7 +113,7 @@ def _older_norm(input: Array, p: float | str | None, dim: Dim, keepdim: bool, dt
         if p != "nuc":
             raise RuntimeError(f"linalg.matrix_norm: Order {p} not supported.")
         return norm_of_matrices(x, p, axes, keepdim)
-    if p == "fro" and dim is not None and len(axes) > 2:
+    if p == "fro" and dim is not None and dim != () and len(axes) > 2:
         raise RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {' '.join(map(str, axes))}")
     return vector_norm(x, 2.0 if p is None or p == "fro" else float(p), axes, keepdim, named=dim is not None)
 

@@ -18,6 +18,7 @@ from ...core.dispatch.promotion import convert
 from ...core.tape.nodes import ViewNode
 from ...core.tensor.sparse import is_sparse, values_of, with_values
 from ...core.tensor.tensor import Tensor, wrap
+from ..support.checks import refuse_no_tensor
 from .constants import laid_out, memory_order
 from .creation import empty_like
 
@@ -130,6 +131,8 @@ def parse_to(*args: Any, **kwargs: Any) -> tuple[devices.device | None, dtype | 
             other = first
         elif isinstance(first, dtype):
             target = first
+        elif isinstance(first, (bool, float, complex)):  # a number is a tensor to PyTorch; an int is a device first
+            target = dtypes.of_number(first)
         elif first is not None:
             where = first
             if rest and (rest[0] is None or isinstance(rest[0], dtype)):
@@ -146,7 +149,7 @@ def parse_to(*args: Any, **kwargs: Any) -> tuple[devices.device | None, dtype | 
 
 
 @_method
-def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
+def cpu(self: Tensor, *, memory_format: Any = None) -> Tensor:
     """On the CPU; itself if it is there."""
     return self.to(devices.CPU, memory_format=memory_format)
 
@@ -159,7 +162,7 @@ def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, memory_fo
 
 
 def _to_dtype(name: str, target: dtype) -> None:
-    def method(self: Tensor, memory_format: Any = None) -> Tensor:
+    def method(self: Tensor, *, memory_format: Any = None) -> Tensor:
         return cast(self, target) if memory_format is None else to(self, target, memory_format=memory_format)
 
     method.__name__ = name
@@ -198,4 +201,5 @@ def type(self: Tensor, dtype: Any = None, non_blocking: bool = False, **kwargs: 
 @_method
 def type_as(self: Tensor, other: Tensor) -> Tensor:
     """This tensor in another one's dtype and on its device."""
+    refuse_no_tensor("type_as", "other", other)
     return self.to(other.device, other.dtype)

@@ -15,7 +15,7 @@ from ...core.array import devices, dtypes, geometry
 from ...core.array.devices import lend
 from ...core.array.formats import channels_last, channels_last_3d, contiguous_format
 from ...core.array.meta import MetaArray
-from ...core.array.size import normalized_dim
+from ...core.array.size import counted
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.overrides import PASS, unseen
 from ...core.context.tracing import JAX_NEEDS_VALUES, Untraceable, structure
@@ -30,6 +30,7 @@ from ...core.tensor.repointing import may_hold
 from ...core.tensor.sparse import is_sparse, layout_of
 from ...core.tensor.storage import HostStorage, PartsStorage, Storage, cut_over, is_between_processes
 from ...core.tensor.tensor import Tensor, wrap
+from ..support.checks import refuse_no_tensor
 from .creation import from_numpy, tensor
 
 
@@ -273,7 +274,7 @@ Tensor.__reversed__ = lambda self: self.flip(0) if self.ndim else self  # type: 
 @_method
 def size(self: Tensor, dim: int | None = None) -> Any:
     """The shape, or the size of one dimension."""
-    return self.shape if dim is None else self.shape[normalized_dim(dim, self.ndim)]
+    return self.shape if dim is None else self.shape[counted(dim, self.ndim, "size")]
 
 
 @_method
@@ -347,6 +348,7 @@ def _has_compatible_shallow_copy_type(input: Tensor, other: Tensor) -> bool:
 @_method
 def is_set_to(self: Tensor, tensor: Tensor) -> bool:
     """Whether both look into the same memory in the same way."""
+    refuse_no_tensor("is_set_to", "tensor", tensor)
     return self._storage is tensor._storage and self._geometry == tensor._geometry
 
 

@@ -70,7 +70,7 @@ def dim_order(self: Tensor, *, ambiguity_check: bool | Sequence[Any] = False) ->
         if len(set(strides)) < len(strides) or any(n <= 1 for n in shape):
             raise RuntimeError(text)
         return order
-    fitting = [f for f in ambiguity_check if self.is_contiguous(f)]
+    fitting = [f for f in ambiguity_check if self.is_contiguous(memory_format=f)]
     if len(fitting) != 1:
         raise RuntimeError(text)
     return tuple(range(self.ndim)) if fitting[0] is contiguous_format else fitting[0].order or order

@@ -151,7 +151,7 @@ _HistogramDD = return_type("histogramdd", ("hist", "bin_edges"))
 @composite()
 def histogram(
     input: Tensor,
-    bins: int | Tensor,
+    bins: int | Tensor = 100,
     *,
     range: tuple[float, float] | None = None,
     weight: Tensor | None = None,

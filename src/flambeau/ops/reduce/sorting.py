@@ -198,6 +198,12 @@ def _refuse_complex(input: Tensor, dim: int | None) -> None:
         raise NotImplementedError(f"\"unique{'' if dim is None else '_dim'}\" not implemented for '{input.dtype.abbr}'")
 
 
+def _refuse_others(name: str, **options: Any) -> None:
+    for option, given in options.items():
+        if not isinstance(given, bool):
+            raise TypeError(f"{name}(): argument '{option}' must be bool, not {type(given).__name__}")
+
+
 @composite(in_python=True)
 def unique(
     input: Tensor,
@@ -210,6 +216,7 @@ def unique(
 
     `return_inverse` adds where each element of `input` is found in the result, `return_counts` how often it occurs.
     """
+    _refuse_others("_unique2", sorted=sorted, return_inverse=return_inverse, return_counts=return_counts)
     _refuse_complex(input, dim)
     x = host_values(input, "unique")
     axis = None if dim is None else normalized_dim(dim, x.ndim)
@@ -224,6 +231,7 @@ def unique_consecutive(
     input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:
     """The first of each run of equal elements; with `dim`, of equal slices along it. See `unique`."""
+    _refuse_others("unique_consecutive", return_inverse=return_inverse, return_counts=return_counts)
     _refuse_complex(input, dim)
     x = host_values(input, "unique_consecutive")
     lines = x.reshape(-1) if dim is None else np.moveaxis(x, normalized_dim(dim, x.ndim), 0)

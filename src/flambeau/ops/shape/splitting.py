@@ -45,6 +45,8 @@ def split(
 ) -> tuple[Geometry, ...]:
     """Pieces of a dimension: of one size (the last may be smaller), or of the sizes given."""
     sizes = split_size_or_sections if split_size_or_sections is not None else split_size
+    if isinstance(sizes, bool):
+        raise TypeError("split(): argument 'split_size' (position 1) must be int, not bool")
     if not g.shape:
         raise RuntimeError("split expects at least a 1-dimensional tensor")
     at = normalized_dim(dim, len(g.shape))

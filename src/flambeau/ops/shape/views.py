@@ -146,6 +146,11 @@ def _view(self: Tensor, *shape: Any, dtype: Any = None, size: Sequence[int] | No
             self._storage.take_dtype(dtype.numpy)
         # PyTorch doesn't record it, nor call it a view
         return _same_memory(_view_dtype(self, self._np_dtype, dtype.numpy))
+    if not shape:
+        choices = "\n * (torch.dtype dtype)\n * (tuple of ints size)\n"
+        raise TypeError(
+            f"view() received an invalid combination of arguments - got (), but expected one of:{choices}"
+        )
     if grad_state.trace is not None:
         grad_state.trace.look_at_strides(self)  # they decide whether there is such a view
     return _view_shape(self, *shape)
@@ -365,7 +370,8 @@ def squeeze(g: Geometry, dim: Any = None) -> Geometry:
     else:
         named = [normalized_dim(d, len(g.shape)) for d in _ints((dim,), "squeeze")]
         if len(set(named)) != len(named):
-            raise RuntimeError(f"dim appears multiple times in the list of dims: {list(named)}")
+            twice = next(d for i, d in enumerate(named) if d in named[:i])
+            raise RuntimeError(f"dim {twice} appears multiple times in the list of dims")
         gone = [d for d in named if g.shape and g.shape[d] == 1]
     return _permuted(g, [i for i in range(len(g.shape)) if i not in gone])
 

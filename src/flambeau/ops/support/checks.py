@@ -123,6 +123,13 @@ def refuse_masks(input: Any, other: Any, *others: Any) -> None:
         raise RuntimeError(f"Subtraction, the `-` operator, with a bool tensor is not supported. {_NEGATED_MASK}")
 
 
+def refuse_no_tensor(name: str, argument: str, value: Any) -> None:
+    """Raise TypeError for what is given in the place of a method's one tensor."""
+    if not isinstance(value, Tensor):
+        kind = type(value).__name__
+        raise TypeError(f"{name}(): argument '{argument}' (position 1) must be Tensor, not {kind}")
+
+
 def refuse_negated_mask(x: Any) -> None:
     """Raise RuntimeError for a bool of which the negative is asked for."""
     if x.dtype == jnp.bool_:
