@@ -45,7 +45,14 @@ TAKEN += [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("expression", NUMBERS_FOR_TENSORS + OTHER_KINDS + COUNTS)
+WRONG_VALUES = [
+    *(f"torch.fft.{name}({X}, -1)" for name in "fft ifft rfft irfft hfft ihfft".split()), "torch.chain_matmul(torch.ones(3))",
+    f"torch.lu_unpack({X}, {X})", f"torch.norm_except_dim({I})", f"torch.unravel_index({I}, -1)", f"{F}interpolate({X})",
+    f"{F}interpolate({X}, 1, 2)", f"{F}interpolate({X}, [1, 2])", f"{F}fractional_max_pool2d({X}, 1)", f"{X}.view(-2, 3)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("expression", NUMBERS_FOR_TENSORS + OTHER_KINDS + COUNTS + WRONG_VALUES)
 def test_refused(expression: str) -> None:
     for _ in range(2):  # what was refused once is not taken for known
         ours, theirs = evaluate(fb, expression).error, evaluate(torch, expression).error
@@ -64,6 +71,8 @@ def test_taken(expression: str) -> None:
     [
         *COUNTS[:1],
         *COUNTS[2:9],
+        WRONG_VALUES[0],
+        WRONG_VALUES[-1],
         f"{X}.type_as(1)",
         f"torch.take({X}, 3)",
         f"torch.chunk({X}, True)",

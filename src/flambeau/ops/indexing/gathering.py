@@ -583,6 +583,8 @@ def unravel_index(indices: Tensor, shape: int | Sequence[int]) -> tuple[Tensor, 
     if indices.dtype.category != dtypes.INTEGER:
         raise TypeError(message("unravel_index_dtype", dtype=indices.dtype))
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    if any(n < 0 for n in shape):
+        raise ValueError(f"'shape' cannot have negative values, but got {shape}")
     if 0 in shape and indices.numel():
         raise RuntimeError("ZeroDivisionError")
     return _unraveled(indices, shape)

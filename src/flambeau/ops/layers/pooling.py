@@ -443,6 +443,8 @@ def _fractional(n: int) -> Callable:
         return_indices: bool = False,
         _random_samples: Any = None,
     ) -> Any:
+        if output_size is None and output_ratio is None:
+            raise ValueError(f"{name} requires specifying either an output_size or an output_ratio")
         if input.ndim not in (n + 1, n + 2):
             if not input.ndim:
                 raise IndexError(f"Dimension specified as 0 but tensor has no dimensions: {name} got a number")
@@ -455,8 +457,6 @@ def _fractional(n: int) -> Callable:
                 f"with dimension {input.shape.index(0, 1)} being empty."
             )
         if output_size is None:
-            if output_ratio is None:
-                raise ValueError(f"{name} requires specifying either an output_size or an output_ratio")
             ratio = (output_ratio,) * n if isinstance(output_ratio, float) else tuple(output_ratio)
             output_size = tuple(int(s * r) for s, r in zip(input.shape[-n:], ratio, strict=True))
         kernel, output = _per_dim(kernel_size, n, name, "kernel_size"), _per_dim(output_size, n, name, "output_size")

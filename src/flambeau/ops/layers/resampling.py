@@ -258,12 +258,15 @@ _ANTIALIASED = {
 _MODES = ("nearest", "linear", "bilinear", "bicubic", "trilinear", "lanczos", "area", "nearest-exact")
 
 
-def _check_mode(mode: str, n: int, align_corners: bool | None, antialias: bool) -> None:
+def _check_corners(mode: str, align_corners: bool | None) -> None:
     if align_corners is not None and mode in ("nearest", "nearest-exact", "area"):
         raise ValueError(
             "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | "
             f"trilinear, but got mode {mode!r}"
         )
+
+
+def _check_mode(mode: str, n: int, align_corners: bool | None, antialias: bool) -> None:
     if antialias and (mode not in _ANTIALIASED or n != 2):
         raise ValueError(message("antialias_modes"))
     if mode == "lanczos" and n == 2 and align_corners:
@@ -297,8 +300,9 @@ def interpolate(
     'lanczos') widens the filter where the result is smaller, as Pillow does.
     """
     n = input.ndim - 2
-    _check_mode(mode, n, align_corners, antialias)
+    _check_corners(mode, align_corners)
     sizes, factors = _wanted_sizes(tuple(input.shape[2:]), size, scale_factor, recompute_scale_factor)
+    _check_mode(mode, n, align_corners, antialias)
     if 0 in input.shape[1:] and mode != "area" and min(sizes) > 0 and 0 not in input.shape[2:]:
         raise RuntimeError(
             f"Non-empty {input.ndim}D data tensor expected but got a tensor with sizes {list(input.shape)}"

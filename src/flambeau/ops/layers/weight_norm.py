@@ -9,6 +9,7 @@ import numpy as np
 from ...core.array.size import out_of_range
 from ...core.dispatch.operator import Array, operator
 from ..elementwise.arithmetic import modulus
+from ..support.checks import FLOAT, category, type_name
 
 
 def _norm(v: jax.Array, pow: float, dim: int) -> jax.Array:
@@ -29,6 +30,10 @@ def norm_except_dim(v: Array, pow: int = 2, dim: int = 0) -> Array:
 
     The norm of all elements, without dimensions, if `dim` is -1. IndexError if there is no such dimension.
     """
+    if category(v) < FLOAT:
+        raise RuntimeError(
+            f"norm(): input dtype should be either floating point or complex. Got {type_name(v)} instead."
+        )
     return _norm(v, pow, dim)
 
 

@@ -10,10 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...core.array import dtypes
 from ...core.array.dtypes import FLOAT
 from ...core.array.return_types import return_type
 from ...core.context.telling import warn
 from ...core.context.warned import warn_once
+from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..reduce.statistics import vector_norm
@@ -213,6 +215,8 @@ _Unpacked = return_type("lu_unpack", ("P", "L", "U"))
 def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpack_pivots: bool = True) -> Any:
     """The permutation and both triangular factors from `linalg.lu_factor`'s results; empty what is not asked for."""
     p = low = up = LU_data.new_zeros((0,))
+    if unpack_pivots and LU_pivots.dtype is not dtypes.int32:
+        raise RuntimeError(f"{message('pivots_of_other_kind')} (it is {LU_pivots.dtype})")
     if unpack_data:
         low, up = _unpacked(LU_data)
     if unpack_pivots:

@@ -148,9 +148,7 @@ def _view(self: Tensor, *shape: Any, dtype: Any = None, size: Sequence[int] | No
         return _same_memory(_view_dtype(self, self._np_dtype, dtype.numpy))
     if not shape:
         choices = "\n * (torch.dtype dtype)\n * (tuple of ints size)\n"
-        raise TypeError(
-            f"view() received an invalid combination of arguments - got (), but expected one of:{choices}"
-        )
+        raise TypeError(f"view() received an invalid combination of arguments - got (), but expected one of:{choices}")
     if grad_state.trace is not None:
         grad_state.trace.look_at_strides(self)  # they decide whether there is such a view
     return _view_shape(self, *shape)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...core.array import dtypes
+from ...core.dispatch.host_numbers import as_int
 from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
@@ -133,6 +134,8 @@ def _declare(kind: str, what: str) -> None:
     """The transform in one, two and all dimensions."""
 
     def one(input: Array, n: int | None = None, dim: int = -1, norm: str | None = None) -> Array:
+        if n == -1:  # which among several sizes is that of the input
+            raise RuntimeError("Invalid number of data points (-1) specified")
         return _transform(kind, kind, input, n, dim, norm)
 
     def two(input: Array, s: Any = None, dim: Any = (-2, -1), norm: str | None = None) -> Array:
@@ -192,7 +195,7 @@ def rfftfreq(
 
 
 def _shift(input: Tensor, dim: int | tuple[int, ...] | None, sign: int) -> Tensor:
-    given = range(input.ndim) if dim is None else (dim,) if isinstance(dim, int) else dim
+    given = range(input.ndim) if dim is None else dim if isinstance(dim, (tuple, list)) else (as_int(dim),)
     dims = tuple(normalized_dim(d, input.ndim) for d in given)
     shifts = tuple(input.shape[d] // 2 if sign > 0 else (input.shape[d] + 1) // 2 for d in dims)
     return roll(input, shifts, dims) if dims else input.clone()
