@@ -197,7 +197,12 @@ def _converted(
     converter = Converter(program, opset)
     converter.run(names, output_names)
     proto = converter.model(_size_names(converter, program, dynamic_axes or {}), initializers_as_inputs)
-    onnx.checker.check_model(proto, full_check=proto.ByteSize() < _LARGEST)
+    try:
+        onnx.checker.check_model(proto, full_check=proto.ByteSize() < _LARGEST)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise OnnxExporterError(
+            f"torch.onnx.export: the model that was made is none that ONNX takes: {error}"
+        ) from error
     return ONNXProgram(proto, program)
 
 
