@@ -48,11 +48,11 @@ def test_what_is_refused_says_so_when_it_is_used() -> None:
 
 
 def test_a_name_that_such_a_module_has_not_tells_why() -> None:
-    from flambeau.distributed.optim import functional_adam
+    from flambeau.distributed.optim import named_optimizer
 
-    with pytest.raises(AttributeError, match=r"_FunctionalAdam.*torch\.optim"):
-        functional_adam._FunctionalAdam  # noqa: B018
-    assert not hasattr(functional_adam, "__wrapped__")
+    with pytest.raises(AttributeError, match=r"_NamedOptimizer.*torch\.optim"):
+        named_optimizer._NamedOptimizer  # noqa: B018
+    assert not hasattr(named_optimizer, "__wrapped__")
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("flambeau.distributed.elastic.nothing")
 
