@@ -80,12 +80,12 @@ from torch.distributed.elastic.rendezvous import RendezvousError
 assert api.__name__ == "torch.distributed.elastic.agent.server.api" and memory_allocated is torch.accelerator.memory_allocated
 assert RendezvousError.__module__ == "torch.distributed.elastic.rendezvous"
 try:
-    from torch.distributed.optim.functional_adam import _FunctionalAdam
+    from torch.distributed.optim.named_optimizer import _NamedOptimizer
 except ImportError as error:
     print(error)
 """
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "_FunctionalAdam is not in flambeau: optimizers of remote or scripted parameters" in made.stdout
+    assert "_NamedOptimizer is not in flambeau: optimizers of remote or scripted parameters" in made.stdout
 
 
 def test_modules_whose_presence_is_an_answer_are_not_importable() -> None:
