@@ -317,3 +317,14 @@ def test_shapes_that_are_none_say_what_pytorch_says(shapes: object) -> None:
             lib.export.export(lib.nn.Linear(4, 3), (lib.ones(2, 4),), dynamic_shapes=shapes)
         said.append(str(raised.value).partition("\n")[0].partition(", for ")[0])
     assert said[1] == said[0]
+
+
+def test_nodes_tell_what_they_gave_for_the_example() -> None:
+    program = fb.export.export(nn.Sequential(nn.Linear(4, 3), nn.ReLU()), (fb.ones(2, 4),))
+    told = [(n.op, n.meta["val"].shape, n.meta["val"].dtype) for n in program.graph.nodes if "val" in n.meta]
+    assert told[0] == ("placeholder", (2, 4), fb.float32)
+    assert [one[1] for one in told if one[0] == "call_function"][-1] == (2, 3)
+    held = next(n for n in program.graph.nodes if "val" in n.meta).meta["val"]
+    assert isinstance(held, fb._subclasses.fake_tensor.FakeTensor) and str(held.device) == "cpu"
+    assert "\nGraph signature: \n    # inputs\n    p_0_weight: PARAMETER target='0.weight'\n" in str(program)
+    assert str(program).endswith("\n    # outputs\n    relu: USER_OUTPUT\n    \nRange constraints: {}\n")

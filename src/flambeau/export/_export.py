@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .. import testing
+from .._subclasses.fake_tensor import FakeTensorMode
+from ..core.array.formats import strided
 from ..core.context.grad_mode import no_grad
 from ..core.tensor.tensor import Tensor
 from ..fx import GraphModule, Node
@@ -125,6 +127,7 @@ def _exported(
     if others is not None:
         second = _at_other_sizes(recorder, mod, others, in_spec, names, dims)
         _generalize(first, second, examples, others, dims)
+    _note_values(first)
     graph_module = _graph_module(mod, first)
     used = dict(first.constants)
     spec = signature(mod, first.graph, used, list(zip(names, leaves, strict=True)))
@@ -132,6 +135,17 @@ def _exported(
     _verify(mod, program, _resized(leaves, dims, 2))
     program._recording = first
     return program
+
+
+def _note_values(recorded: Recording) -> None:
+    """Beside each node, what it gave for the example, as a tensor that has no values: what PyTorch calls `meta["val"]`."""
+    mode, known = FakeTensorMode(), dict[Any, Tensor]()
+    for node, value in recorded.values.items():
+        if isinstance(value, Tensor) and value.layout is strided:
+            kind = value.shape, value.stride(), value.dtype, value.device
+            if kind not in known:
+                known[kind] = mode.from_tensor(value.detach())
+            node.meta["val"] = known[kind]
 
 
 def _placeholders(named: dict[str, Any]) -> list[str]:
