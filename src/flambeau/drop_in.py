@@ -8,6 +8,7 @@ the same as `flambeau.vision`, unless the real torchvision is there: its Python 
 from __future__ import annotations
 
 import difflib
+import dis
 import functools
 import importlib
 import itertools
@@ -120,13 +121,13 @@ def _dressed_when_loaded(spec: ModuleSpec | None) -> ModuleSpec | None:
 
 
 def _is_from_import() -> bool:
-    """Whether the import machinery looks for the `name` of `from module import name`."""
-    frame = sys._getframe(2)
+    """Whether the import machinery looks for the `name` of `from module import name`, and not of a call of `__import__`,
+    which takes names that are not there for granted."""
+    frame, found = sys._getframe(2), False
     while frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
-        if frame.f_code.co_name == "_handle_fromlist":
-            return True
+        found = found or frame.f_code.co_name == "_handle_fromlist"
         frame = frame.f_back  # type: ignore[assignment]
-    return False
+    return found and frame is not None and dis.opname[frame.f_code.co_code[frame.f_lasti]].startswith("IMPORT_")
 
 
 class _Aliases(MetaPathFinder):
@@ -159,7 +160,7 @@ class _Absent(MetaPathFinder):
         parent = name.rpartition(".")[0]
         if parent in _dressed and not name.rpartition(".")[2].startswith("__"):
             theirs = _theirs(name)
-            raise ModuleNotFoundError(_explained(theirs), name=theirs)
+            raise ModuleNotFoundError(_explained(theirs), name=theirs if _is_from_import() else name)
 
 
 _finders = (_Aliases(), _Absent())

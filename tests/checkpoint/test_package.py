@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import io
+import pickle
 import re
 import sys
 import textwrap
@@ -406,3 +408,74 @@ def test_analyze(nets: Any) -> None:
     with pytest.raises(fb.package.PackagingError) as caught:
         written(fb, source("p", "import q"), source("q", "import numpy"))
     assert find_first_use_of_broken_modules(caught.value) == {"numpy": ["q", "numpy"]}
+
+
+def _both(name: str, *arguments: Any) -> list[Any]:
+    """What torch and flambeau say to the same call of a function of `package`: a result, or an error's type and text."""
+    said = []
+    for library in LIBRARIES:
+        module = importlib.import_module(f"{library.__name__}.package.{name.rpartition('.')[0]}")
+        try:
+            said.append(getattr(module, name.rpartition(".")[2])(*arguments))
+        except Exception as error:
+            said.append((type(error).__name__, str(error)))
+    return said
+
+
+@pytest.mark.parametrize(
+    ("source", "package"),
+    [
+        ("__import__('m', globals(), locals(), ['q'], 1)", "p"),
+        ("__import__('m', globals(), locals(), ('q',), 2)", "p.r"),
+        ("__import__('m', globals(), locals(), ['q'], level)", "p"),
+        ("__import__('m', globals(), locals(), [], 1)", "p"),
+        ("from . import x", ""),
+        ("from .a import x", ""),
+        ("from ... import x", "p"),
+    ],
+)
+def test_relative_imports_in_sources(source: str, package: str) -> None:
+    theirs, ours = _both("find_file_dependencies.find_files_source_depends_on", source, package)
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_name_that_no_module_can_be_asked_for(library: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "fails_on_import.py").write_text("raise ValueError('not here')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    exporter = library.package.PackageExporter(io.BytesIO())
+    exporter.save_source_string(
+        "m", "from fails_on_import import thing\nimport fails_on_import as f\nfrom os import path\n"
+    )
+    assert exporter.externed_modules() == ["os.path"]  # nothing is said of what nobody can import
+    exporter.close()
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_readers_of_resources(library: Any) -> None:
+    file = io.BytesIO()
+    with library.package.PackageExporter(file) as exporter:
+        exporter.save_source_string("a.m", "import os\n")
+        exporter.save_text("a", "note.txt", "words")
+    file.seek(0)
+    importer = library.package.PackageImporter(file)
+    assert sorted(importer.get_resource_reader("a").contents()) == ["m.py", "note.txt"]
+    assert importer.get_resource_reader("nothing") is None
+    for name in ("a.m", "os"):
+        with pytest.raises(TypeError, match=f"^'{name}' is not a package$"):
+            importer.get_resource_reader(name)
+    with pytest.raises(ImportError, match="no known parent package"):
+        importer.__import__("", {"__package__": ""}, None, ("x",), 1)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_what_pickles_and_importers_refuse(library: Any) -> None:
+    class Local:
+        pass
+
+    exporter = library.package.PackageExporter(io.BytesIO())
+    for value in (Local(), lambda: 3):
+        with pytest.raises(pickle.PicklingError, match=r"^Can't pickle <.*>: it's not found as .*<locals>"):
+            exporter.save_pickle("a", "b.pkl", value)
+    with pytest.raises(TypeError, match=r"^3 is not a Importer\. All importers in OrderedImporter must inherit from"):
+        library.package.OrderedImporter(3).import_module("os")

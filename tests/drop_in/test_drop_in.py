@@ -74,6 +74,7 @@ def test_names_are_flambeaus_own():
 def test_what_is_missing_says_so():
     done = run_code(
         """
+        import sys
         from flambeau import drop_in
         drop_in.install()
         import torch
@@ -106,6 +107,8 @@ def test_what_is_missing_says_so():
             import torch.nn.quantized
         except ModuleNotFoundError as error:
             assert error.name == "torch.nn.quantized"
+        for name in ("torch", "torch.nn", "torch.nn.modules.linear"):  # as who looks for plugins imports
+            assert __import__(name, fromlist=[""]) is __import__(name, fromlist=["nothing"]) is sys.modules[name]
         """
     )
     zeros = "torch.zeros_lik is not in flambeau yet; nearest: torch.zeros_like"

@@ -259,3 +259,72 @@ def test_inputs_within_containers_are_named_by_their_keys() -> None:
         found.append([spec.arg.name for spec in made.graph_signature.input_specs])
         assert made.module()(one, {"b": [two], "a": one * 10}, [four, {"q": five}]).item() == 22
     assert found[0] == found[1]
+
+
+class Sum(nn.Module):
+    def forward(self, a: fb.Tensor, b: fb.Tensor) -> fb.Tensor:
+        return a + b
+
+
+def test_sizes_that_are_only_said_to_change_are_joined_or_fixed() -> None:
+    hints = ({0: fb.export.Dim.AUTO, 1: fb.export.Dim.AUTO},) * 2
+    program = fb.export.export(Sum(), (fb.ones(4, 3), fb.ones(4, 3)), dynamic_shapes=hints).module()
+    assert program(fb.ones(7, 2), fb.ones(7, 2)).shape == (7, 2)
+    layer = fb.export.export(
+        nn.Linear(4, 3), (fb.ones(2, 4),), dynamic_shapes=({0: fb.export.Dim.DYNAMIC, 1: fb.export.Dim.AUTO},)
+    ).module()
+    assert layer(fb.ones(5, 4)).shape == (5, 3)
+    with pytest.raises(AssertionError, match=r"input\.size\(\)\[1\] == 4"):
+        layer(fb.ones(5, 3))
+    with pytest.raises(fb.export.dynamic_shapes.ShapeError, match="Constraints violated"):
+        fb.export.export(nn.Linear(4, 3), (fb.ones(2, 4),), dynamic_shapes=({1: fb.export.Dim.DYNAMIC},))
+
+
+def test_the_example_stays_as_it_is_where_code_writes_into_it() -> None:
+    class Writes(nn.Module):
+        def forward(self, x: fb.Tensor) -> fb.Tensor:
+            x.add_(1)
+            return x * 2
+
+    example, given = fb.ones(2), fb.ones(3)
+    program = fb.export.export(Writes(), (example,), dynamic_shapes=({0: "n"},))
+    assert example.tolist() == [1, 1]
+    assert program.module()(given).tolist() == [4, 4, 4] and given.tolist() == [2, 2, 2]
+
+
+def test_shapes_by_tensor_and_by_further_inputs() -> None:
+    x, y = fb.ones(2, 4), fb.ones(5, 4)
+    shapes = fb.export.ShapesCollection()
+    shapes[x] = {0: fb.export.Dim("b")}
+    assert list(shapes.dynamic_shapes(nn.Linear(4, 3), (x,))) == ["input"]
+    with pytest.raises(AssertionError, match="Shapes assigned to input do not match"):
+        shapes[x] = {0: fb.export.Dim("c")}
+    inputs = fb.export.AdditionalInputs()
+    inputs.add((y,))
+    assert str(inputs.dynamic_shapes(nn.Linear(4, 3), (x,))) == "{'input': (DimHint(DYNAMIC), None)}"
+    inputs.verify(fb.export.export(nn.Linear(4, 3), (x,), dynamic_shapes=inputs))
+    with pytest.raises(AssertionError, match="Guard failed"):
+        inputs.verify(fb.export.export(nn.Linear(4, 3), (x,)))
+
+
+@pytest.mark.parametrize(
+    "shapes", [({0: 3},), ({0: 3.5},), {"input": [2]}, [[None, 5]]], ids=["number", "kind", "length", "another number"]
+)
+def test_shapes_that_are_none_say_what_pytorch_says(shapes: object) -> None:
+    said = []
+    for lib in (torch, fb):
+        with pytest.raises(Exception) as raised:
+            lib.export.export(lib.nn.Linear(4, 3), (lib.ones(2, 4),), dynamic_shapes=shapes)
+        said.append(str(raised.value).partition("\n")[0].partition(", for ")[0])
+    assert said[1] == said[0]
+
+
+def test_nodes_tell_what_they_gave_for_the_example() -> None:
+    program = fb.export.export(nn.Sequential(nn.Linear(4, 3), nn.ReLU()), (fb.ones(2, 4),))
+    told = [(n.op, n.meta["val"].shape, n.meta["val"].dtype) for n in program.graph.nodes if "val" in n.meta]
+    assert told[0] == ("placeholder", (2, 4), fb.float32)
+    assert [one[1] for one in told if one[0] == "call_function"][-1] == (2, 3)
+    held = next(n for n in program.graph.nodes if "val" in n.meta).meta["val"]
+    assert isinstance(held, fb._subclasses.fake_tensor.FakeTensor) and str(held.device) == "cpu"
+    assert "\nGraph signature: \n    # inputs\n    p_0_weight: PARAMETER target='0.weight'\n" in str(program)
+    assert str(program).endswith("\n    # outputs\n    relu: USER_OUTPUT\n    \nRange constraints: {}\n")

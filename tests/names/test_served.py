@@ -48,11 +48,11 @@ def test_what_is_refused_says_so_when_it_is_used() -> None:
 
 
 def test_a_name_that_such_a_module_has_not_tells_why() -> None:
-    from flambeau.distributed.optim import functional_adam
+    from flambeau.distributed.optim import named_optimizer
 
-    with pytest.raises(AttributeError, match=r"_FunctionalAdam.*torch\.optim"):
-        functional_adam._FunctionalAdam  # noqa: B018
-    assert not hasattr(functional_adam, "__wrapped__")
+    with pytest.raises(AttributeError, match=r"_NamedOptimizer.*torch\.optim"):
+        named_optimizer._NamedOptimizer  # noqa: B018
+    assert not hasattr(named_optimizer, "__wrapped__")
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("flambeau.distributed.elastic.nothing")
 
@@ -80,12 +80,12 @@ from torch.distributed.elastic.rendezvous import RendezvousError
 assert api.__name__ == "torch.distributed.elastic.agent.server.api" and memory_allocated is torch.accelerator.memory_allocated
 assert RendezvousError.__module__ == "torch.distributed.elastic.rendezvous"
 try:
-    from torch.distributed.optim.functional_adam import _FunctionalAdam
+    from torch.distributed.optim.named_optimizer import _NamedOptimizer
 except ImportError as error:
     print(error)
 """
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "_FunctionalAdam is not in flambeau: optimizers of remote or scripted parameters" in made.stdout
+    assert "_NamedOptimizer is not in flambeau: optimizers of remote or scripted parameters" in made.stdout
 
 
 def test_modules_whose_presence_is_an_answer_are_not_importable() -> None:

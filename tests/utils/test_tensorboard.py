@@ -31,6 +31,7 @@ def write(lib: Any, folder: Path) -> None:
     w.add_histogram("h", lib.tensor(values), 1)
     w.add_histogram("zeros", lib.zeros(3), 1)
     w.add_histogram("counts", np.array([1, 2, 3]), bins=[0, 1, 2, 4])
+    w.add_histogram("beside", np.array([1, 2, 3]), bins=[20, 21])
     w.add_histogram("auto", values, bins="auto", max_bins=4)
     w.add_histogram_raw("raw", 0, 1, 3, 2.0, 2.0, [1, 2], [1, 2])
     w.add_image("chw", lib.tensor(picture))
@@ -47,6 +48,9 @@ def write(lib: Any, folder: Path) -> None:
     w.add_pr_curve("pr", lib.tensor([0, 1, 1, 0, 1]), lib.tensor([0.1, 0.8, 0.6, 0.4, 0.99]), 0)
     w.add_pr_curve("few", np.array([0, 1]), np.array([0.1, 0.8]), num_thresholds=5, weights=np.array([2.0, 1.0]))
     w.add_pr_curve_raw("given", [1, 2], [1, 0], [0, 1], [0, 0], [0.5, 1.0], [1.0, 1.0], num_thresholds=2)
+    for kind in ("uint8", "int16", "bool", "float16", "bfloat16", "complex64", "complex128", "float64"):
+        w.add_tensor(kind, lib.tensor([1, 0, 1]).to(getattr(lib, kind)), 2)
+    w.add_image_with_boxes("scaled", lib.tensor(picture), lib.tensor([[1.0, 1, 5, 6]]), rescale=2, labels="a")
     w.add_custom_scalars({"Places": {"north": ["Multiline", ["a", "b"]], "south": ["Margin", ["x", "y", "z"]]}})
     w.add_custom_scalars_multilinechart(["x", "y"])
     w.add_custom_scalars_marginchart(["x", "y", "z"], "category", "title")
@@ -56,8 +60,11 @@ def write(lib: Any, folder: Path) -> None:
         {"lr": [0.1, 0.2]},
         run_name="run",
     )
+    w.add_hparams({"lr": lib.tensor([0.5, 1.0])}, {"loss": 1}, run_name="later", global_step=4)
     w.add_embedding(lib.arange(6.0).reshape(3, 2), list("abc"), lib.tensor(np.stack([picture] * 3)), 2, "tag/with")
     w.add_embedding(lib.arange(6.0).reshape(3, 2), [["a", 1], ["b", 2], ["c", 3]], metadata_header=["p", "q"])
+    pictures = lib.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5).to(lib.uint8)
+    w.add_embedding(lib.arange(4).reshape(2, 2), label_img=pictures, tag="a b:c/d", global_step=3)
     w.close()
 
 
@@ -119,6 +126,47 @@ def test_errors(tmp_path: Path) -> None:
         for error, text, call in calls:
             with pytest.raises(error, match=text):
                 call(w, lib)
+        w.close()
+
+
+CALLS = {
+    "a list": lambda w, lib: w.add_scalar("x", [1.0]),
+    "two numbers": lambda w, lib: w.add_scalar("x", lib.ones(2)),
+    "a tag": lambda w, lib: w.add_scalars("x", {3: 1}),
+    "bins beside all": lambda w, lib: w.add_histogram("x", lib.arange(3.0), bins=[20, 25, 30]),
+    "a dtype": lambda w, lib: w.add_tensor("x", lib.ones(1, dtype=lib.uint16)),
+    "a letter twice": lambda w, lib: w.add_image("x", lib.ones(3, 2, 2), dataformats="CCW"),
+    "dimensions": lambda w, lib: w.add_image("x", lib.ones(3, 2, 2), dataformats="HW"),
+    "no images": lambda w, lib: w.add_images("x", lib.ones(0, 3, 2, 2)),
+    "channels": lambda w, lib: w.add_images("x", lib.ones(1, 2, 2, 2)),
+    "a film": lambda w, lib: w.add_video("x", lib.ones(2, 2)),
+    "two channels": lambda w, lib: w.add_audio("x", lib.ones(2, 4)),
+    "a mesh": lambda w, lib: w.add_mesh("x", lib.ones(3, 3)),
+    "a margin": lambda w, lib: w.add_custom_scalars_marginchart(["a", "b"]),
+    "another margin": lambda w, lib: w.add_custom_scalars({"T": {"b": ["Margin", ["p", "q"]]}}),
+    "a parameter": lambda w, lib: w.add_hparams({"a": [1, 2]}, {"m": 1}),
+    "a domain": lambda w, lib: w.add_hparams({"a": 1}, {"m": 1}, {"a": ["x"]}),
+    "an unknown domain": lambda w, lib: w.add_hparams({"a": 1}, {"m": 1}, {"z": [1]}),
+    "no domain": lambda w, lib: w.add_hparams({"a": 1}, {"m": 1}, [3]),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_what_is_refused_says_what_pytorch_says(name: str, tmp_path: Path) -> None:
+    said = []
+    for lib in (torch, fb):
+        with writer_of(lib, tmp_path / lib.__name__) as w, pytest.raises(Exception) as raised:
+            CALLS[name](w, lib)
+        said.append((type(raised.value), str(raised.value)))
+    (theirs, text), (ours, told) = said
+    assert ours is theirs
+    assert told.startswith(text.rstrip("."))
+
+
+def test_a_folder_stays_what_it_was(tmp_path: Path) -> None:
+    for lib in (torch, fb):
+        w = writer_of(lib, tmp_path / lib.__name__)
+        assert w.log_dir == w.get_logdir() == tmp_path / lib.__name__
         w.close()
 
 

@@ -48,6 +48,7 @@ def load(
     for an empty file.
     """
     forced = _forced()
+    mmap = settings.mmap if mmap is None else mmap
     if weights_only is None:
         weights_only = pickle_module is None if forced is None else forced
         if forced is False:

@@ -203,7 +203,8 @@ def pickler(pickle_module: Any, file: Any, protocol: int, plan: Plan, persistent
                 try:
                     super().save_global(obj, name)
                 except pickle.PicklingError:
-                    pickle.dumps(obj)  # raises the error that PyTorch's pickler, which is in C, raises
+                    if pickle_module is pickle:
+                        pickle.dumps(obj)  # raises the error that PyTorch's pickler, which is in C, raises
                     raise
                 return
             path, _, last = known[1].rpartition(".")

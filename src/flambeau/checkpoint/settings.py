@@ -23,6 +23,7 @@ class LoadEndianness(enum.Enum):
 class _Settings(threading.local):
     endianness: LoadEndianness | None = None
     crc32 = True
+    mmap: bool = False
     skips = False
 
 

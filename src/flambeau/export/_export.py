@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .. import testing
+from .._subclasses.fake_tensor import FakeTensorMode
+from ..core.array.formats import strided
 from ..core.context.grad_mode import no_grad
 from ..core.tensor.tensor import Tensor
 from ..fx import GraphModule, Node
@@ -16,7 +17,17 @@ from ..random import get_rng_state, set_rng_state  # type: ignore[attr-defined]
 from ..utils import _pytree as pytree
 from ._branches import record_cond
 from ._recording import Recorder, Recording, generalize, record
-from .dynamic_shapes import AdditionalInputs, Dim, ShapeError, ShapesCollection, _DerivedDim, changing, root_size
+from .dynamic_shapes import (
+    AdditionalInputs,
+    Dim,
+    ShapeError,
+    ShapesCollection,
+    _DerivedDim,
+    arguments_of,
+    changing,
+    is_hint,
+    root_size,
+)
 from .exported_program import CallSpec, ExportedProgram, signature
 
 Recorder.branches = staticmethod(record_cond)
@@ -54,40 +65,87 @@ def export_with(
     """The same with a recorder that may go another way where the code asks for values."""
     if isinstance(dynamic_shapes, (ShapesCollection, AdditionalInputs)):
         dynamic_shapes = dynamic_shapes.dynamic_shapes(mod, args, keywords)
-    named = _named(mod, args, keywords)
+    named = arguments_of(mod, args, keywords)
     dims = changing(dynamic_shapes, list(named), list(named.values()))
+    leaves = pytree.tree_flatten((args, keywords))[0]
+
+    def exported(which: list[dict[int, Any]]) -> ExportedProgram:
+        return _exported(recorder, mod, args, keywords, named, which)
+
+    return (
+        _by_hints(exported, leaves, dims) if any(is_hint(d) for here in dims for d in here.values()) else exported(dims)
+    )
+
+
+def _by_hints(
+    exported: Callable[[Any], ExportedProgram], leaves: list[Any], dims: list[dict[int, Any]]
+) -> ExportedProgram:
+    """Sizes that are only said to change: each by itself, or else those together that are equal in the example; what can't change is
+    fixed, if that is left to us (`Dim.AUTO`)."""
+    try:
+        return exported(dims)
+    except ShapeError as error:
+        refusal = error
+    needed: dict[int, bool] = {}
+    for leaf, here in zip(leaves, dims, strict=True):
+        for d, dim in here.items():
+            if is_hint(dim):
+                needed[leaf.shape[d]] = needed.get(leaf.shape[d], False) or dim.type == "DYNAMIC"
+
+    def tried(kept: list[int]) -> ExportedProgram | None:
+        grouped = [
+            {
+                d: f"s{leaf.shape[d]}" if is_hint(dim) else dim
+                for d, dim in here.items()
+                if not is_hint(dim) or leaf.shape[d] in kept
+            }
+            for leaf, here in zip(leaves, dims, strict=True)
+        ]
+        try:
+            return exported(grouped)
+        except (ShapeError, RuntimeError):
+            return None
+
+    found = tried(list(needed))
+    if found is None:
+        kept = [size for size in needed if tried([size]) is not None]
+        found = None if any(must and size not in kept for size, must in needed.items()) else tried(kept)
+    if found is None:
+        raise refusal
+    return found
+
+
+def _exported(
+    recorder: type[Recorder], mod: Module, args: Any, keywords: Any, named: dict[str, Any], dims: list[dict[int, Any]]
+) -> ExportedProgram:
     leaves, in_spec = pytree.tree_flatten((args, keywords))
     names = _placeholders(named)
-    examples, others = leaves, None
+    examples, others = _resized(leaves, dims, 0), None  # copies: the code may write into its inputs
     if any(dims):
-        examples, others = _resized(leaves, dims, 0), _resized(leaves, dims, 1)
+        others = _resized(leaves, dims, 1)
     first = record(mod, pytree.tree_unflatten(examples, in_spec), names, recorder)
     if others is not None:
         second = _at_other_sizes(recorder, mod, others, in_spec, names, dims)
         _generalize(first, second, examples, others, dims)
+    _note_values(first)
     graph_module = _graph_module(mod, first)
     used = dict(first.constants)
     spec = signature(mod, first.graph, used, list(zip(names, leaves, strict=True)))
     program = ExportedProgram(graph_module, spec, (args, keywords), CallSpec(in_spec, first.out_spec), dims)
-    _verify(mod, program, _resized(leaves, dims, 2) if others is not None else leaves)
+    _verify(mod, program, _resized(leaves, dims, 2))
     program._recording = first
     return program
 
 
-def _named(mod: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The arguments by the names that forward gives them; of `*args` and `**kwargs` each has its own."""
-    bound = inspect.signature(mod.forward).bind(*args, **kwargs)
-    named: dict[str, Any] = {}
-    for name, value in bound.arguments.items():
-        kind = bound.signature.parameters[name].kind
-        if kind is inspect.Parameter.VAR_KEYWORD:
-            named.update(value)
-        elif kind is inspect.Parameter.VAR_POSITIONAL:
-            named.update({f"{name}_{i}": part for i, part in enumerate(value)})
-        else:
-            named[name] = value
-    positional = list(named)[: len(args)]
-    return {name: named[name] for name in [*positional, *kwargs]}
+def _note_values(recorded: Recording) -> None:
+    """Beside each node, what it gave for the example, as a tensor that has no values: what PyTorch calls `meta["val"]`."""
+    mode, known = FakeTensorMode(), dict[Any, Tensor]()
+    for node, value in recorded.values.items():
+        if isinstance(value, Tensor) and value.layout is strided:
+            kind = value.shape, value.stride(), value.dtype, value.device
+            if kind not in known:
+                known[kind] = mode.from_tensor(value.detach())
+            node.meta["val"] = known[kind]
 
 
 def _placeholders(named: dict[str, Any]) -> list[str]:
@@ -152,8 +210,12 @@ def _resized(leaves: list[Any], dims: list[dict[int, Any]], which: int) -> list[
             if leaf.shape[d] == 0:
                 raise ShapeError("dynamic_shapes: the example is empty in a dimension that may change")
             leaf = _repeated(leaf, d, size)
-        made.append(leaf.clone() if isinstance(leaf, Tensor) else leaf)
+        made.append(_copied(leaf))
     return made
+
+
+def _copied(leaf: Any) -> Any:
+    return leaf.detach().clone().requires_grad_(leaf.requires_grad) if isinstance(leaf, Tensor) else leaf
 
 
 def _repeated(leaf: Tensor, dim: int, size: int) -> Tensor:
@@ -233,11 +295,12 @@ def _put(root: Module, name: str, parameter: Any) -> None:
 
 def _verify(mod: Module, program: ExportedProgram, leaves: list[Any]) -> None:
     """The graph gives what the module gives, also at a size that was not recorded. RuntimeError if not."""
+    copies = [_copied(leaf) for leaf in leaves]
     args, kwargs = pytree.tree_unflatten(leaves, program.call_spec.in_spec)
     random = get_rng_state()
     before = {name: buffer.clone() for name, buffer in mod.named_buffers()}
     results = []
-    for run in (lambda: mod(*args, **kwargs), lambda: program.graph_module(*leaves)):
+    for run in (lambda: mod(*args, **kwargs), lambda: program.graph_module(*copies)):
         set_rng_state(random)
         try:
             with no_grad():

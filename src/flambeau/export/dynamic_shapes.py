@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from ..compiler import CompileError
+from ..core.dispatch.messages import message
 from ..core.tensor.tensor import Tensor
 from ..runtime.absent import refuse as _refuse
 from ..utils import _pytree as pytree
@@ -155,11 +157,15 @@ class ShapesCollection:
 
     def __init__(self) -> None:
         self._shapes: dict[int, Any] = {}
+        self._held: list[Any] = []  # so that no other tensor gets the number of one
 
     def __setitem__(self, t: Any, shape: Any) -> None:
         if not isinstance(t, Tensor):
             raise AssertionError(f"Cannot assign shape to non-tensor or non-_IntWrapper type {type(t)}")
+        if self._shapes.get(id(t)) not in (None, {}, shape):
+            raise AssertionError(message("shapes_collection_twice", first=self._shapes[id(t)], second=shape))
         self._shapes[id(t)] = shape
+        self._held.append(t)
 
     def __getitem__(self, t: Any) -> Any:
         return self._shapes.setdefault(id(t), {})
@@ -168,9 +174,9 @@ class ShapesCollection:
         return len(self._shapes)
 
     def dynamic_shapes(self, m: Any, args: Any, kwargs: Any = None) -> Any:
-        """The same as the tree that `export` takes: a list for the arguments, and one for each keyword."""
+        """The same as the tree that `export` takes: by the arguments' names."""
         leaf = lambda t: self._shapes.get(id(t))  # noqa: E731
-        return [*pytree.tree_map(leaf, list(args)), *pytree.tree_map(leaf, list((kwargs or {}).values()))]
+        return {name: pytree.tree_map(leaf, value) for name, value in arguments_of(m, args, kwargs or {}).items()}
 
 
 class AdditionalInputs:
@@ -188,18 +194,44 @@ class AdditionalInputs:
         self._examples.append((args, dict(kwargs or {})))
 
     def dynamic_shapes(self, m: Any, args: Any, kwargs: Any = None) -> Any:
-        """Which sizes differ among the examples."""
-        first = pytree.tree_flatten((tuple(args), dict(kwargs or {})))[0]
-        others = [pytree.tree_flatten(example)[0] for example in self._examples]
-        found = []
-        for i, leaf in enumerate(first):
-            shape = getattr(leaf, "shape", ())
-            found.append({d: Dim.DYNAMIC for d, n in enumerate(shape) if any(o[i].shape[d] != n for o in others)})
-        return found
+        """Which sizes differ among the examples, by the arguments' names."""
+        named = arguments_of(m, args, kwargs or {})
+        others = [arguments_of(m, *example) for example in self._examples]
+
+        def told(leaf: Any, *same: Any) -> Any:
+            if not isinstance(leaf, Tensor):
+                return None
+            changing_here = (any(o.shape[d] != n for o in same) for d, n in enumerate(leaf.shape))
+            return tuple(Dim.DYNAMIC if differs else None for differs in changing_here)
+
+        return {name: pytree.tree_map(told, value, *(o[name] for o in others)) for name, value in named.items()}
+
+    def verify(self, ep: Any) -> None:
+        """Run an exported program with each of the examples, which raises what it raises."""
+        program = ep.module()
+        for args, kwargs in self._examples:
+            program(*args, **kwargs)
+
+
+def arguments_of(mod: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments by the names that forward gives them; of `*args` and `**kwargs` each has its own."""
+    bound = inspect.signature(mod.forward).bind(*args, **kwargs)
+    named: dict[str, Any] = {}
+    for name, value in bound.arguments.items():
+        kind = bound.signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_KEYWORD:
+            named.update(value)
+        elif kind is inspect.Parameter.VAR_POSITIONAL:
+            named.update({f"{name}_{i}": part for i, part in enumerate(value)})
+        else:
+            named[name] = value
+    positional = list(named)[: len(args)]
+    return {name: named[name] for name in [*positional, *kwargs]}
 
 
 def changing(dynamic_shapes: Any, names: list[str], arguments: list[Any]) -> list[dict[int, Any]]:
     """For every flat tensor of the arguments, the dimensions that may change. ShapeError for what does not fit the arguments."""
+    given = dynamic_shapes
     if dynamic_shapes is None:
         return [{} for leaf in pytree.tree_flatten(arguments)[0]]
     if isinstance(dynamic_shapes, Mapping):
@@ -214,26 +246,48 @@ def changing(dynamic_shapes: Any, names: list[str], arguments: list[Any]) -> lis
     if len(shapes) != len(arguments):
         raise ShapeError(f"Expected `dynamic_shapes` for {len(arguments)} inputs, got {len(shapes)}")
     found: list[dict[int, Any]] = []
-    for argument, shape in zip(arguments, shapes, strict=True):
-        _match(argument, shape, found)
+    by_name = isinstance(given, Mapping)
+    for i, (name, argument, shape) in enumerate(zip(names, arguments, shapes, strict=True)):
+        _match(argument, shape, found, f"dynamic_shapes[{name!r}]" if by_name else f"dynamic_shapes[{i}]")
     return found
 
 
-def _match(argument: Any, shape: Any, found: list[dict[int, Any]]) -> None:
+def _look(tensor: Tensor, shape: Any, where: str) -> None:
+    """ShapeError for a specification that is none of this tensor's."""
+    if isinstance(shape, (list, tuple)) and len(shape) != tensor.ndim:
+        counts = f"(expected {tensor.ndim}, but got {len(shape)} instead)"
+        raise ShapeError(message("shape_spec_length", spec=shape, where=where, shape=tensor.shape, counts=counts))
+    for dim, spec in dict(enumerate(shape)).items() if isinstance(shape, (list, tuple)) else (shape or {}).items():
+        if not -tensor.ndim <= dim < tensor.ndim:
+            raise ShapeError(f"dynamic_shapes: dimension {dim} of a tensor with {tensor.ndim} dimensions")
+        if isinstance(spec, int) and not isinstance(spec, bool):
+            if spec != tensor.shape[dim]:
+                told = message("static_shape_mismatch", wanted=spec, size=tensor.shape[dim])
+                raise ShapeError(f"{told}, for {where}, dimension {dim}")
+        elif not (spec is None or isinstance(spec, (Dim, str, _DimHint))):
+            raise ShapeError(message("shape_spec_kind", dim=dim, spec=shape, where=where, kind=spec))
+
+
+def _match(argument: Any, shape: Any, found: list[dict[int, Any]], where: str) -> None:
     if isinstance(argument, Tensor):
+        _look(argument, shape, where)
         items = dict(enumerate(shape)) if isinstance(shape, (list, tuple)) else dict(shape or {})
-        for dim in items:
-            if not -argument.ndim <= dim < argument.ndim:
-                raise ShapeError(f"dynamic_shapes: dimension {dim} of a tensor with {argument.ndim} dimensions")
         found.append({dim % argument.ndim: d for dim, d in items.items() if _may_change(d)})
     elif isinstance(argument, (list, tuple)):
-        for part, sub in zip(argument, shape if shape is not None else [None] * len(argument), strict=True):
-            _match(part, sub, found)
+        for i, (part, sub) in enumerate(
+            zip(argument, shape if shape is not None else [None] * len(argument), strict=True)
+        ):
+            _match(part, sub, found, f"{where}[{i}]")
     elif isinstance(argument, dict):
         for key, part in argument.items():
-            _match(part, None if shape is None else shape[key], found)
+            _match(part, None if shape is None else shape[key], found, f"{where}[{key!r}]")
     else:
         found.extend({} for _ in pytree.tree_flatten(argument)[0])
+
+
+def is_hint(dim: Any) -> bool:
+    """Whether a size is only said to change, without a name."""
+    return isinstance(dim, _DimHint)
 
 
 def _may_change(dim: Any) -> bool:

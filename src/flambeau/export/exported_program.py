@@ -208,10 +208,8 @@ class ExportedProgram:
 
     def __str__(self) -> str:
         code = self.graph_module.print_readable(print_output=False).replace("\n", "\n    ")
-        return (
-            f"ExportedProgram:\n    {code}\nGraph signature: {self.graph_signature}\n"
-            f"Range constraints: {self.range_constraints}\n"
-        )
+        told = str(self.graph_signature).replace("\n", "\n    ")
+        return f"ExportedProgram:\n    {code}\nGraph signature: {told}\nRange constraints: {self.range_constraints}\n"
 
     def _check(self, leaves: list[Any]) -> None:
         examples, _ = pytree.tree_flatten(self.example_inputs)

@@ -126,21 +126,6 @@ def _pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6
     return _vector_norm(x1 - x2 + eps, p, -1, keepdim)
 
 
-@composed("roll")
-def _roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
-    """What stands behind is put in front, by slices that count from the end: they hold for other sizes, too."""
-    if dims is None or dims == ():
-        raise Unsupported("roll without dims")
-    pairs = zip(shifts, dims, strict=True) if isinstance(shifts, (list, tuple)) else [(shifts, dims)]
-    for shift, dim in pairs:
-        if abs(shift) >= input.shape[dim]:
-            raise Unsupported("a shift as long as the dimension")
-        if shift:
-            before = (slice(None),) * (dim % input.ndim)
-            input = _torch().cat([input[(*before, slice(-shift, None))], input[(*before, slice(None, -shift))]], dim)
-    return input
-
-
 @composed("log2")
 def _log2(input: Tensor) -> Tensor:
     return input.log() * (1 / math.log(2))
@@ -169,13 +154,6 @@ def _exp2(input: Tensor) -> Tensor:
 def _expm1(input: Tensor) -> Tensor:
     half = (input * 0.5).tanh()
     return _torch().where(input.abs() < 1, 2 * half / (1 - half), input.exp() - 1)
-
-
-@composed("remainder", "__mod__")
-def _remainder(input: Tensor, other: Any) -> Tensor:
-    if not input.is_floating_point() or (isinstance(other, Tensor) and not other.is_floating_point()):
-        raise Unsupported("integers")
-    return input - (input / other).floor() * other
 
 
 @composed("lerp")
@@ -253,6 +231,7 @@ def _movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
 @composed("meshgrid")
 def _meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
     parts = tuple(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else tensors
+    parts = tuple(part if part.ndim else part.unsqueeze(0) for part in parts)
     n, made = len(parts), []
     for i, part in enumerate(parts):
         placed = part
@@ -283,6 +262,8 @@ def _vector_norm(x: Tensor, ord: float = 2, dim: Any = None, keepdim: bool = Fal
 
 @composed("var_mean")
 def _var_mean(input: Tensor, dim: Any = None, **options: Any) -> tuple[Tensor, Tensor]:
+    if isinstance(dim, bool):  # `unbiased` alone
+        dim, options = None, {"unbiased": dim}
     dims = tuple(range(input.ndim)) if dim is None else dim
     keepdim = options.get("keepdim", False)
     return input.var(dims, **options), input.mean(dims, keepdim)

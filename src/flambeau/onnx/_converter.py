@@ -23,7 +23,7 @@ from ..nn.modules.module import Module
 from ..overrides import resolve_name
 from ..utils import _pytree as pytree
 from ..version import __version__
-from . import _indexing, _layers, _named, _shapes  # noqa: F401  (they declare the forms)
+from . import _choosing, _indexing, _layer_compositions, _layers, _named, _shapes  # noqa: F401  (they declare the forms)
 from ._compositions import COMPOSED
 from ._graph import KINDS, Builder, Size, Unsupported, Value, np_name
 from ._pointwise import HANDLERS
@@ -174,7 +174,9 @@ class Converter:
         return [given] if isinstance(given, str) else given
 
     def _converted(self, node: Node, name: str) -> Any:
-        handler = HANDLERS.get(name) or HANDLERS.get(name.removesuffix("_") if not name.endswith("__") else name)
+        if name not in HANDLERS and name not in COMPOSED:
+            name = _plain(name)
+        handler = HANDLERS.get(name)
         if handler is None and name in COMPOSED:
             inputs = list(dict.fromkeys(node.all_input_nodes))
             made = self._composed(COMPOSED[name], inputs, (tuple(node.args), dict(node.kwargs)))
@@ -208,6 +210,7 @@ class Converter:
         part = self._recorded(function, inputs, called, 0)
         if any((value.name, d) in self.builder.moving for value in given for d in range(value.ndim)):
             other = self._recorded(function, inputs, called, 1)
+            _compare(part, other)
             for a, b in zip(part.graph.nodes, other.graph.nodes, strict=True):
                 if a in part.values:
                     shapes = zip(part.values[a].shape, other.values[b].shape, strict=True)
@@ -306,6 +309,35 @@ class Converter:
             named.get((value.name, d), f"{value.name}_dim_{d}") if d in moving else n for d, n in enumerate(value.shape)
         ]
         return onnx.helper.make_tensor_value_info(value.name, KINDS[np_name(value.dtype)], sizes)
+
+
+def _compare(part: Recording, other: Recording) -> None:
+    """Unsupported if what a function is made of depends on sizes that a run decides: they would stand in the model as numbers."""
+    graphs = list(part.graph.nodes), list(other.graph.nodes)
+    place = {node: at for graph in graphs for at, node in enumerate(graph)}
+    given: set[Node] = set()
+
+    def told(node: Node) -> Any:
+        arguments = pytree.tree_map(
+            lambda a: ("node", place[a]) if isinstance(a, Node) else repr(a), (node.args, node.kwargs)
+        )
+        return node.op, node.target, arguments
+
+    same = len(graphs[0]) == len(graphs[1])
+    for a, b in zip(*graphs, strict=False):
+        if a.op == "placeholder" or any(n in given for n in a.all_input_nodes):
+            given.add(a)
+        elif a in part.values:  # the same in every run
+            same = same and b in other.values and np.array_equal(array(part.values[a]), array(other.values[b]))
+        same = same and told(a) == told(b)
+    if not same:
+        raise Unsupported("it is made of numbers that depend on a size that may change")
+
+
+def _plain(name: str) -> str:
+    """The function whose values one gives that works in place, or makes a copy of a view."""
+    name = name if name.endswith("__") else name.removesuffix("_")
+    return name if name in HANDLERS or name in COMPOSED else name.removesuffix("_copy").removeprefix("unsafe_")
 
 
 def _taken_by(nodes: Any) -> Iterator[str]:

@@ -7,8 +7,10 @@ import enum
 import io
 import os
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from ..export import ExportedProgram
 from ..export import export as record
@@ -51,6 +53,7 @@ class ONNXProgram:
     def __init__(self, model: Any, exported_program: ExportedProgram | None):
         self.model_proto = model
         self.exported_program = exported_program
+        self._session: Any = None
 
     def save(
         self,
@@ -85,21 +88,71 @@ class ONNXProgram:
 
     def __call__(self, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """Run it with onnxruntime: the outputs as a tuple of tensors. ImportError if that is not installed."""
-        import onnxruntime
+        session = self._session or _session(self.model_proto.SerializeToString())
+        return self._run(session, [i.name for i in session.get_inputs()], args, kwargs)
 
+    def initialize_inference_session(self, initializer: Callable[[str | bytes], Any] | None = None) -> None:
+        """Make the session of onnxruntime that all calls use, where each made its own; `initializer` makes it of the model's bytes."""
+        self._session = (initializer or _session)(self.model_proto.SerializeToString())
+
+    def release(self) -> None:
+        """Let go of the session."""
+        self._session = None
+
+    def call_reference(self, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """Run it with the reference evaluator of the onnx package, which is in Python and slow."""
+        from onnx.reference import ReferenceEvaluator
+
+        return self._run(
+            ReferenceEvaluator(self.model_proto), [i.name for i in self.model_proto.graph.input], args, kwargs
+        )
+
+    def compute_values(self, value_names: Sequence[str], args: Any = (), kwargs: Any = None) -> tuple[Any, ...]:
+        """Run it, and give the values of these names from inside of the graph. ValueError for a name that is none."""
+        import onnx
+
+        model = type(self.model_proto)()
+        model.CopyFrom(self.model_proto)
+        known = {v.name: v for v in onnx.shape_inference.infer_shapes(model).graph.value_info}
+        known.update({v.name: v for v in (*model.graph.input, *model.graph.output)})
+        if unknown := [name for name in value_names if name not in known]:
+            raise ValueError(f"ONNXProgram.compute_values: the graph has no values {unknown}")
+        del model.graph.output[:]
+        model.graph.output.extend(known[name] for name in value_names)
+        session = _session(model.SerializeToString())
+        return self._run(session, [i.name for i in session.get_inputs()], args, kwargs or {})
+
+    def rename_axes(self, axes_map: Mapping[Any, Any]) -> None:
+        """Call sizes that may change by other names."""
+        names = {str(old): str(new) for old, new in axes_map.items()}
+        for value in (
+            *self.model_proto.graph.input,
+            *self.model_proto.graph.output,
+            *self.model_proto.graph.value_info,
+        ):
+            for size in value.type.tensor_type.shape.dim:
+                if size.dim_param in names:
+                    size.dim_param = names[size.dim_param]
+
+    @staticmethod
+    def _run(session: Any, names: list[str], args: Any, kwargs: Any) -> tuple[Any, ...]:
         from ..ops.making.conversion import from_numpy
         from ._converter import array
 
-        session = onnxruntime.InferenceSession(self.model_proto.SerializeToString(), providers=["CPUExecutionProvider"])
         leaves = [v for v in pytree.tree_flatten((args, kwargs))[0] if hasattr(v, "_array")]
-        names = [i.name for i in session.get_inputs()]
         results = session.run(None, dict(zip(names, map(array, leaves), strict=True)))
-        return tuple(from_numpy(r) for r in results)
+        return tuple(from_numpy(np.asarray(r)) for r in results)
 
     def __repr__(self) -> str:
         import onnx
 
         return f"ONNXProgram(\n{onnx.printer.to_text(self.model_proto)}\n)"
+
+
+def _session(model: str | bytes) -> Any:
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
 
 
 def export(
@@ -197,7 +250,12 @@ def _converted(
     converter = Converter(program, opset)
     converter.run(names, output_names)
     proto = converter.model(_size_names(converter, program, dynamic_axes or {}), initializers_as_inputs)
-    onnx.checker.check_model(proto, full_check=proto.ByteSize() < _LARGEST)
+    try:
+        onnx.checker.check_model(proto, full_check=proto.ByteSize() < _LARGEST)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise OnnxExporterError(
+            f"torch.onnx.export: the model that was made is none that ONNX takes: {error}"
+        ) from error
     return ONNXProgram(proto, program)
 
 

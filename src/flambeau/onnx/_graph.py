@@ -143,6 +143,12 @@ class Builder:
         shape = self.node("Shape", [value.name])
         return Size(self.node("Gather", [shape, self.constant([dim])], axis=0))
 
+    def fixed(self, value: Value, dim: int) -> int:
+        """A size that stands in the model as a number. Unsupported if it may change."""
+        if (value.name, dim % value.ndim) in self.moving:
+            raise Unsupported(f"dimension {dim} may not have other sizes")
+        return value.shape[dim]
+
     def reduce(self, kind: str, name: str, dims: Sequence[int] | None, keepdim: bool) -> str:
         """A reduction; from version 18 (a sum: 13) on the dimensions are an input."""
         if dims is not None and (self.opset >= 18 or kind == "ReduceSum"):

@@ -146,7 +146,7 @@ def index_copy(b: Builder, out: Any, input: Value, dim: int, index: Value, sourc
 @handles("index_add")
 def index_add(b: Builder, out: Any, input: Value, dim: int, index: Value, source: Value, *, alpha: Any = 1) -> Any:
     if alpha != 1:
-        raise Unsupported(f"alpha={alpha!r}")
+        source = Value(b.node("Mul", [source.name, b.scalar(alpha, source.dtype)]), source.like)
     return _written(b, input, _along(input, dim, index), source, "add")
 
 

@@ -38,7 +38,7 @@ def conv(
     if padding == "valid":
         padding = 0
     if padding == "same":
-        total = [d * (k - 1) for d, k in zip(dilations, weight.shape[2:], strict=True)]
+        total = [d * (k - 1) for d, k in zip(dilations, (b.fixed(weight, 2 + i) for i in range(n)), strict=True)]
         pads = [v // 2 for v in total] + [v - v // 2 for v in total]
     else:
         pads = _each(padding, n) * 2
@@ -77,10 +77,16 @@ def _max_pool(n: int) -> Any:
         b: Builder, out: Any, input: Value, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
         ceil_mode: bool = False, return_indices: bool = False,
     ) -> Any:  # fmt: skip
-        if return_indices:
-            raise Unsupported("return_indices=True")
         how = {"dilations": _each(dilation, n), "ceil_mode": int(ceil_mode)}
-        return _pool(n, "MaxPool", input, kernel_size, stride, padding, b, **how)
+        if not return_indices:
+            return _pool(n, "MaxPool", input, kernel_size, stride, padding, b, **how)
+        x, added = _batched(b, input, n)
+        how["strides"] = _each(kernel_size if stride in (None, ()) else stride, n)
+        pads = _each(padding, n) * 2
+        made, places = b.node("MaxPool", [x], 2, kernel_shape=_each(kernel_size, n), pads=pads, **how)
+        plane = b.node("Slice", [b.node("Shape", [x]), b.constant([2]), b.constant([2 + n])])
+        within = b.node("Mod", [places, b.node("ReduceProd", [plane], keepdims=0)])  # ONNX counts through the batch
+        return [_unbatched(b, name, added) for name in (made, within)]
 
     return handler
 
@@ -107,16 +113,58 @@ def _adaptive_pool(n: int, kind: str) -> Any:
         x, added = _batched(b, input, n)
         if all(w == 1 for w in wanted):
             made = b.node(f"Global{kind}", [x])
-        elif any(s % w for w, s in zip(wanted, sizes, strict=True)):
-            raise Unsupported(f"sizes {list(sizes)} to {wanted}, which do not divide")
         elif any((input.name, d) in b.moving for d in range(input.ndim - n, input.ndim)):
             raise Unsupported("an input whose size may change")
+        elif any(s % w for w, s in zip(wanted, sizes, strict=True)):
+            made = _windows(b, kind, x, sizes, wanted)
         else:
             kernel = [s // w for w, s in zip(wanted, sizes, strict=True)]
             made = b.node(kind, [x], kernel_shape=kernel, strides=kernel)
         return _unbatched(b, made, added)
 
     return handler
+
+
+def _windows(b: Builder, kind: str, name: str, sizes: Sequence[int], wanted: Sequence[int]) -> str:
+    """Windows that overlap, one dimension after the other."""
+    reduction = "ReduceMax" if kind == "MaxPool" else "ReduceMean"
+    for d, (size, number) in enumerate(zip(sizes, wanted, strict=True), 2):
+        bounds = [(i * size // number, -(-(i + 1) * size // number)) for i in range(number)]
+        parts = [b.node("Slice", [name, b.constant([i]), b.constant([j]), b.constant([d])]) for i, j in bounds]
+        name = b.node("Concat", [b.reduce(reduction, part, [d], True) for part in parts], axis=d)
+    return name
+
+
+@handles("local_response_norm")
+def local_response_norm(
+    b: Builder, out: Any, input: Value, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Any:
+    if size % 2 == 0:
+        raise Unsupported("an even size")
+    return b.node("LRN", [input.name], size=size, alpha=float(alpha), beta=float(beta), bias=float(k))
+
+
+@handles("fold")
+def fold(
+    b: Builder,
+    out: Any,
+    input: Value,
+    output_size: Any,
+    kernel_size: Any,
+    dilation: Any = 1,
+    padding: Any = 0,
+    stride: Any = 1,
+) -> Any:
+    if b.opset < 18:
+        raise Unsupported("below opset 18")
+    x = input.name if input.ndim == 3 else b.node("Unsqueeze", [input.name, b.constant([0])])
+    how: dict[str, Any] = {"dilations": _each(dilation, 2), "pads": _each(padding, 2) * 2, "strides": _each(stride, 2)}
+    sizes = [b.shape(_sizes(value)) for value in (output_size, kernel_size)]
+    return _unbatched(b, b.node("Col2Im", [x, *sizes], **how), input.ndim == 2)
+
+
+def _sizes(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (tuple, list)) else [value] * 2
 
 
 for _n in (1, 2, 3):
@@ -144,7 +192,7 @@ def batch_norm(
 ) -> Any:
     if training or running_mean is None or running_var is None:
         raise Unsupported("in training mode: call model.eval() first")
-    count, kind = running_mean.shape[0], input.dtype
+    count, kind = b.fixed(running_mean, 0), input.dtype
     gain = weight.name if weight is not None else b.constant(np.ones(count), np_name(kind))
     shift = bias.name if bias is not None else b.constant(np.zeros(count), np_name(kind))
     return b.node(
@@ -227,7 +275,7 @@ def instance_norm(
 ) -> Any:
     if not use_input_stats:
         return batch_norm(b, out, input, running_mean, running_var, weight, bias, False, momentum, eps)
-    kind, count = np_name(input.dtype), input.shape[1]
+    kind, count = np_name(input.dtype), b.fixed(input, 1)
     gain = weight.name if weight is not None else b.constant(np.ones(count), kind)
     shift = bias.name if bias is not None else b.constant(np.zeros(count), kind)
     return b.node("InstanceNormalization", [input.name, gain, shift], epsilon=float(eps))
@@ -251,7 +299,7 @@ def attention(
 ) -> Any:
     if dropout_p or enable_gqa:
         raise Unsupported("dropout_p or enable_gqa")
-    by = scale if scale is not None else 1 / math.sqrt(query.shape[-1])
+    by = scale if scale is not None else 1 / math.sqrt(b.fixed(query, -1))
     weights = _weights(b, query, key.name, key.ndim, by, attn_mask, _causal(b, query, key) if is_causal else None)
     return b.node("MatMul", [weights, value.name])
 
@@ -346,7 +394,7 @@ def _head_masks(b: Builder, query: Value, mask: Value | None, padding: Value | N
     if mask is not None:
         made = _added(b, mask, query)
         if mask.ndim == 3:
-            made = b.reshape(made, [-1, heads, mask.shape[1], mask.shape[2]])
+            made = b.reshape(made, [-1, heads, b.size_of(mask, 1), b.size_of(mask, 2)])
     if padding is not None:
         unseen = b.node("Unsqueeze", [_added(b, padding, query), b.constant([1, 2])])
         made = unseen if made is None else b.node("Add", [made, unseen])
@@ -371,7 +419,7 @@ def _recurrent(
     if train and dropout and num_layers > 1:
         raise Unsupported("in training mode: call model.eval() first")
     ways = 2 if both else 1
-    width = weights[1].shape[1]
+    width = b.fixed(weights[1], 1)
     step = len(weights) // (num_layers * ways)
     if step != (4 if has_biases else 2):
         raise Unsupported("proj_size")

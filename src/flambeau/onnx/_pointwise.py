@@ -58,12 +58,33 @@ for _name, _kind in {
 
 @handles("div", "divide")
 def div(b: Builder, out: Any, input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
-    if rounding_mode is not None and not out.dtype.is_floating_point:
-        raise Unsupported(f"rounding_mode={rounding_mode!r} of integers")
-    made = b.node("Div", [b.operand(input, out.dtype), b.operand(other, out.dtype)])
+    left, right = b.operand(input, out.dtype), b.operand(other, out.dtype)
+    if rounding_mode == "floor" and not out.dtype.is_floating_point:  # what divides without a rest
+        return b.node("Div", [b.node("Sub", [left, b.node("Mod", [left, right])]), right])
+    made = b.node("Div", [left, right])
+    if not out.dtype.is_floating_point:  # cut off, as ONNX divides whole numbers
+        return made
     if rounding_mode == "trunc":
         return b.node("Mul", [b.node("Sign", [made]), b.node("Floor", [b.node("Abs", [made])])])
     return b.node("Floor", [made]) if rounding_mode == "floor" else made
+
+
+@handles("remainder", "__mod__")
+def remainder(b: Builder, out: Any, input: Any, other: Any) -> Any:
+    left, right = b.operand(input, out.dtype), b.operand(other, out.dtype)
+    if not out.dtype.is_floating_point:
+        return b.node("Mod", [left, right])
+    return b.node("Sub", [left, b.node("Mul", [b.node("Floor", [b.node("Div", [left, right])]), right])])
+
+
+@handles("__rmod__")
+def rmod(b: Builder, out: Any, input: Any, other: Any) -> Any:
+    return remainder(b, out, other, input)
+
+
+@handles("fmod")
+def fmod(b: Builder, out: Any, input: Any, other: Any) -> Any:
+    return b.node("Mod", [b.operand(input, out.dtype), b.operand(other, out.dtype)], fmod=1)
 
 
 @handles("__floordiv__", "floor_divide")
@@ -147,8 +168,16 @@ def log1p(b: Builder, out: Any, input: Value) -> Any:
 
 
 @handles("round")
-def round_(b: Builder, out: Any, input: Value) -> Any:
-    return b.node("Round", [input.name])
+def round_(b: Builder, out: Any, input: Value, *, decimals: int = 0) -> Any:
+    if not out.dtype.is_floating_point:
+        if decimals < 0:
+            raise Unsupported("integers to negative decimals")
+        return input.name
+    if not decimals:
+        return b.node("Round", [input.name])
+    by = b.scalar(10.0 ** abs(decimals), out.dtype)
+    before, after = ("Mul", "Div") if decimals > 0 else ("Div", "Mul")
+    return b.node(after, [b.node("Round", [b.node(before, [input.name, by])]), by])
 
 
 @handles("relu")
@@ -198,10 +227,13 @@ def mish(b: Builder, out: Any, input: Value, inplace: bool = False) -> Any:
 
 @handles("softplus")
 def softplus(b: Builder, out: Any, input: Value, beta: float = 1.0, threshold: float = 20.0) -> Any:
-    if beta == 1:
+    if beta == 1 and threshold >= 20:
         return b.node("Softplus", [input.name])
     by = b.scalar(beta, out.dtype)
-    return b.node("Div", [b.node("Softplus", [b.node("Mul", [input.name, by])]), by])
+    scaled = b.node("Mul", [input.name, by])
+    made = b.node("Div", [b.node("Softplus", [scaled]), by])
+    beyond = b.node("Greater", [scaled, b.scalar(threshold, out.dtype)])
+    return b.node("Where", [beyond, input.name, made])
 
 
 @handles("logsigmoid")
@@ -240,9 +272,10 @@ def gelu(b: Builder, out: Any, input: Value, approximate: str = "none") -> Any:
 
 @handles("glu")
 def glu(b: Builder, out: Any, input: Value, dim: int = -1) -> Any:
-    if input.shape[dim] % 2:
+    size = b.fixed(input, dim)
+    if size % 2:
         raise Unsupported("an odd size")
-    half = input.shape[dim] // 2
+    half = size // 2
     left, right = b.node("Split", [input.name, b.constant([half, half])], 2, axis=dim)
     return b.node("Mul", [left, b.node("Sigmoid", [right])])
 
@@ -265,18 +298,23 @@ def masked_fill(b: Builder, out: Any, input: Value, mask: Value, value: Any) -> 
     return b.node("Where", [mask.name, b.operand(value, out.dtype), input.name])
 
 
+def _bits(b: Builder, out: Any, kind: str) -> str:
+    """The operator for truth values, or for the bits of whole numbers."""
+    if np_name(out.dtype) == "bool":
+        return kind
+    if b.opset < 18:
+        raise Unsupported("integers below opset 18")
+    return f"Bitwise{kind}"
+
+
 @handles("bitwise_not", "__invert__")
 def invert(b: Builder, out: Any, input: Value) -> Any:
-    if np_name(out.dtype) != "bool":
-        raise Unsupported("integers")
-    return b.node("Not", [input.name])
+    return b.node(_bits(b, out, "Not"), [input.name])
 
 
 def _logical(kind: str) -> Handler:
     def handler(b: Builder, out: Any, input: Any, other: Any) -> Any:
-        if np_name(out.dtype) != "bool":
-            raise Unsupported("integers")
-        return b.node(kind, [b.operand(input, out.dtype), b.operand(other, out.dtype)])
+        return b.node(_bits(b, out, kind), [b.operand(input, out.dtype), b.operand(other, out.dtype)])
 
     return handler
 
@@ -307,7 +345,7 @@ for _name, _kind in {
 
 def dims_of(input: Value, dim: Any) -> list[int] | None:
     """The dimensions, counted from the front."""
-    if dim is None or dim in ((), []):
+    if dim is None or dim in ((), []) or not input.ndim:
         return None
     return [d % input.ndim for d in ((dim,) if isinstance(dim, int) else dim)]
 
@@ -374,9 +412,9 @@ def _variance(root: bool) -> Handler:
         *,
         correction: Any = None,
     ) -> Any:
+        if isinstance(dim, bool):  # `unbiased` alone
+            dim, unbiased = None, dim
         dims = dims_of(input, dim) or list(range(input.ndim))
-        if isinstance(dim, bool):
-            raise Unsupported("unbiased as the only argument")
         less = correction if correction is not None else int(True if unbiased is None else unbiased)
         centered = b.node("Sub", [input.name, b.reduce("ReduceMean", input.name, dims, True)])
         total = b.reduce("ReduceSum", b.node("Mul", [centered, centered]), dims, keepdim)
@@ -399,8 +437,14 @@ def norm(
     b: Builder, out: Any, input: Value, p: Any = 2, dim: Any = None, keepdim: bool = False, dtype: Any = None
 ) -> Any:
     kinds = {1: "ReduceL1", 2: "ReduceL2", "fro": "ReduceL2", None: "ReduceL2"}
-    if p not in kinds or dtype is not None:
+    if dtype is not None or p == "nuc":
         raise Unsupported(f"p={p!r}")
+    if p not in kinds:
+        size, dims = b.node("Abs", [input.name]), dims_of(input, dim)
+        if p in (math.inf, -math.inf):
+            return b.reduce("ReduceMax" if p > 0 else "ReduceMin", size, dims, keepdim)
+        total = b.reduce("ReduceSum", b.node("Pow", [size, b.scalar(p, out.dtype)]), dims, keepdim)
+        return b.node("Pow", [total, b.scalar(1 / p, out.dtype)]) if p else total
     return b.reduce(kinds[p], input.name, dims_of(input, dim), keepdim)
 
 
@@ -465,4 +509,4 @@ HANDLERS["softmax"], HANDLERS["log_softmax"] = _soft("Softmax"), _soft("LogSoftm
 
 @handles("softmin")
 def softmin(b: Builder, out: Any, input: Value, dim: int, _stacklevel: int = 3, dtype: Any = None) -> Any:
-    return b.node("Softmax", [b.node("Neg", [input.name])], axis=dim)
+    return b.node("Softmax", [b.node("Neg", [b.cast(input, out.dtype)])], axis=dim)

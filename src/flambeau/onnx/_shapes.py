@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ._graph import Builder, Size, Unsupported, Value
-from ._pointwise import handles
+from ._pointwise import HANDLERS, handles
 
 
 @handles("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout", "feature_dropout")
@@ -86,7 +86,12 @@ def permute(b: Builder, out: Any, input: Value, *dims: Any) -> Any:
     return b.transpose(input.name, [d % input.ndim for d in order])
 
 
-@handles("t", "T", "mT")
+@handles("mT")
+def mT(b: Builder, out: Any, input: Value) -> Any:
+    return transpose(b, out, input, -2, -1)
+
+
+@handles("t", "T")
 def t(b: Builder, out: Any, input: Value) -> Any:
     if input.ndim > 2:
         raise Unsupported(f"{input.ndim} dimensions")
@@ -178,6 +183,8 @@ def narrow(b: Builder, out: Any, input: Value, dim: int, start: Any, length: Any
 
 @handles("index_select")
 def index_select(b: Builder, out: Any, input: Value, dim: int, index: Value) -> Any:
+    if not input.ndim:
+        raise Unsupported("a tensor without dimensions")
     return b.node("Gather", [input.name, index.name], axis=dim)
 
 
@@ -187,8 +194,12 @@ def gather(b: Builder, out: Any, input: Value, dim: int, index: Value, *, sparse
 
 
 @handles("flip")
-def flip(b: Builder, out: Any, input: Value, *dims: Any) -> Any:
-    axes = list(dims[0] if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims)
+def flip(b: Builder, out: Any, input: Value, *places: Any, dims: Any = ()) -> Any:
+    axes = list(dims or places[0] if len(places) == 1 and isinstance(places[0], (tuple, list)) else places)
+    if dims:
+        axes = [dims] if isinstance(dims, int) else list(dims)
+    if not input.ndim or not axes:
+        return input.name
     low = np.iinfo(np.int64).min
     ends = [b.constant([v] * len(axes)) for v in (-1, low, -1)]
     return b.node("Slice", [input.name, ends[0], ends[1], b.constant([d % input.ndim for d in axes]), ends[2]])
@@ -196,14 +207,34 @@ def flip(b: Builder, out: Any, input: Value, *dims: Any) -> Any:
 
 @handles("pad")
 def pad(b: Builder, out: Any, input: Value, pad: Sequence[Any], mode: str = "constant", value: Any = None) -> Any:
-    modes = {"constant": "constant", "reflect": "reflect", "replicate": "edge"}
+    modes = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
     if mode not in modes:
         raise Unsupported(f"mode={mode!r}")
     before, after = [0] * input.ndim, [0] * input.ndim
     for k in range(len(pad) // 2):
         before[-1 - k], after[-1 - k] = pad[2 * k], pad[2 * k + 1]
+    if mode == "circular":
+        return _wrapped(b, input, before, after)
+    if mode != "constant" and all(type(p) is int for p in pad) and min(pad) < 0:
+        raise Unsupported(f"negative padding with mode={mode!r}")
     filling = b.scalar(value or 0, input.dtype) if mode == "constant" else None
     return b.node("Pad", [input.name, b.shape([*before, *after]), filling], mode=modes[mode])
+
+
+def _wrapped(b: Builder, input: Value, before: list[Any], after: list[Any]) -> Any:
+    """Each dimension between its own end and its own beginning."""
+    if not all(type(n) is int and n >= 0 for n in (*before, *after)):
+        raise Unsupported("circular padding by a negative number or a size")
+    name, far = input.name, np.iinfo(np.int64).max
+    for d, (n, m) in enumerate(zip(before, after, strict=True)):
+        bounds = ((-n, far) if n else None, (0, m) if m else None)
+        ends = [
+            bound and b.node("Slice", [name, b.constant([bound[0]]), b.constant([bound[1]]), b.constant([d])])
+            for bound in bounds
+        ]
+        if any(ends):
+            name = b.node("Concat", [part for part in (ends[0], name, ends[1]) if part], axis=d)
+    return name
 
 
 def _triangle(upper: int) -> Any:
@@ -343,12 +374,17 @@ def interpolate(
     align_corners: bool | None = None, recompute_scale_factor: bool | None = None, antialias: bool = False,
 ) -> Any:  # fmt: skip
     modes = {"nearest": "nearest", "linear": "linear", "bilinear": "linear", "trilinear": "linear", "bicubic": "cubic"}
+    modes["nearest-exact"] = "nearest"
+    if mode == "area":
+        return HANDLERS[f"adaptive_avg_pool{input.ndim - 2}d"](b, out, input, out.shape[2:])
     if mode not in modes or antialias or recompute_scale_factor:
         raise Unsupported(f"mode={mode!r}" if mode not in modes else "antialias or recompute_scale_factor")
     where = "asymmetric" if mode == "nearest" else "align_corners" if align_corners else "half_pixel"
     how: dict[str, Any] = {"mode": modes[mode], "coordinate_transformation_mode": where, "cubic_coeff_a": -0.75}
     if mode == "nearest":
         how["nearest_mode"] = "floor"
+    if mode == "nearest-exact":
+        how["nearest_mode"] = "round_prefer_ceil"
     if scale_factor is not None:
         scales = scale_factor if isinstance(scale_factor, (tuple, list)) else [scale_factor] * (input.ndim - 2)
         return b.node("Resize", [input.name, None, b.constant([1.0, 1.0, *scales], np.float32)], **how)

@@ -76,14 +76,14 @@ class DiGraph:
             waiting += fresh
         return found
 
-    def all_paths(self, src: str, dst: str) -> DiGraph:
-        """The part of the graph that lies on any path from `src` to `dst`. ValueError if one of them is no node."""
+    def all_paths(self, src: str, dst: str) -> str:
+        """The part of the graph that lies on any path from `src` to `dst`, in DOT. ValueError if one of them is no node."""
         between = self.forward_transitive_closure(src) & self.backward_transitive_closure(dst)
         part = DiGraph()
         for u, v in self.edges:
             if u in between and v in between:
                 part.add_edge(u, v)
-        return part
+        return part.to_dot()
 
     def first_path(self, dst: str) -> list[str]:
         """The path by which `dst` came into the graph, from its beginning."""

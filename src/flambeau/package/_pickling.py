@@ -28,7 +28,8 @@ class StoragePlan(Plan):
 def dump(obj: Any, importer: Importer, protocol: int, plan: StoragePlan, reduced: Any) -> bytes:
     """A pickle of `obj`. `reduced(obj)` gives the persistent id of what packages itself, else None."""
     stream = io.BytesIO()
-    base = pickle if importer is sys_importer else SimpleNamespace(Pickler=_pickler_of(importer), __name__=__name__)
+    kind = pickle._Pickler if importer is sys_importer else _pickler_of(importer)  # type: ignore[attr-defined]
+    base = SimpleNamespace(Pickler=kind, __name__=__name__)  # in Python, as are the errors
     pickler(base, stream, protocol, plan, reduced).dump(obj)
     return stream.getvalue()
 

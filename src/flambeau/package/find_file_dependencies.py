@@ -29,24 +29,26 @@ class _Imports(ast.NodeVisitor):
         try:
             module = ast.literal_eval(node.args[0])
             names = () if which is None else ast.literal_eval(which)
+            level = ast.literal_eval(node.args[4]) if len(node.args) > 4 else 0
         except (ValueError, IndexError):  # known when it runs
             return
         if not isinstance(module, str):
             return
         for name in names:
-            self.found[module, name] = None
+            self.found[self._above(level, module) if level else module, name] = None
         while module and not names:
             self.found[module, None] = None
             module = module.rpartition(".")[0]
 
     def _absolute(self, node: ast.ImportFrom) -> str:
-        if not node.level:
-            return node.module or ""
+        return self._above(node.level, node.module) if node.level else node.module or ""
+
+    def _above(self, level: int, module: str | None) -> str:
         parts = self.package.split(".")
-        if len(parts) < node.level or not self.package:
+        if len(parts) < level:
             raise ValueError("attempted relative import beyond top-level package")
-        base = ".".join(parts[: len(parts) - node.level + 1])
-        return f"{base}.{node.module}" if node.module else base
+        base = ".".join(parts[: len(parts) - level + 1])
+        return f"{base}.{module}" if module else base
 
 
 def find_files_source_depends_on(src: str, package: str) -> list[tuple[str, str | None]]:

@@ -114,7 +114,7 @@ class OrderedImporter(Importer):
         last: ModuleNotFoundError | None = None
         for importer in self._importers:
             if not isinstance(importer, Importer):
-                raise TypeError(f"an OrderedImporter is made of Importers, got {type(importer).__name__}")
+                raise TypeError(message("package_no_importer", importer=importer))
             try:
                 module = importer.import_module(module_name)
             except ModuleNotFoundError as error:

@@ -339,7 +339,7 @@ class PackageExporter:
             return True
         try:
             _sources.imported(module_name, self.importer)
-        except ImportError:
+        except Exception:  # whatever it says: it may be a name in a module, or a module that nobody can import
             return False
         return True
 
@@ -363,7 +363,7 @@ class PackageExporter:
 
         Raises ValueError for a name that is none of the package's.
         """
-        return self.dependency_graph.all_paths(src, dst).to_dot()
+        return self.dependency_graph.all_paths(src, dst)
 
     def get_rdeps(self, module_name: str) -> list[str]:
         """The modules that import one directly; none for a module that is not there."""

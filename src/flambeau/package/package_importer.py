@@ -216,9 +216,11 @@ class PackageImporter(Importer):
         return made
 
     def get_resource_reader(self, fullname: str) -> _modules.ResourceReader | None:
-        """The files of a package, as `importlib.resources` asks for them; None for what is no package."""
-        held = self._sources.get(demangle(fullname))
-        if held is None or not held.is_package:
+        """The files of a package, as `importlib.resources` asks for them; None if there is none. TypeError for a module that is no package."""
+        try:
+            if not hasattr(self.import_module(fullname), "__path__"):
+                raise TypeError(f"{demangle(fullname)!r} is not a package")
+        except ImportError:
             return None
         return _modules.ResourceReader(demangle(fullname), self._files.names, self._bytes)
 
@@ -256,7 +258,9 @@ class PackageImporter(Importer):
 
 def _absolute(name: str, package: str, level: int) -> str:
     parts = package.split(".")
-    if not package or level > len(parts):
+    if not package:
+        raise ImportError("attempted relative import with no known parent package")
+    if level > len(parts):
         raise ValueError("attempted relative import beyond top-level package")
     base = ".".join(parts[: len(parts) - level + 1])
     return f"{base}.{name}" if name else base

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from ...core.dispatch.messages import message
 from ...core.tensor.tensor import Tensor
 
 
 def as_numpy(value: Any) -> np.ndarray:
-    """Tensors, arrays, lists and numbers as an array. NotImplementedError for anything else."""
+    """Tensors, arrays and numbers as an array. NotImplementedError for anything else."""
     if isinstance(value, Tensor):
         held = value.detach().cpu()
         return (held.float() if held.dtype.name in ("bfloat16", "float16") else held).numpy()
@@ -19,20 +20,18 @@ def as_numpy(value: Any) -> np.ndarray:
         return value
     if np.isscalar(value):
         return np.array([value])
-    if isinstance(value, (list, tuple)) and all(np.isscalar(part) for part in value):
-        return np.array(value)
     raise NotImplementedError(f"Got {type(value)}, but numpy array or torch tensor are expected.")
 
 
 def grid(images: np.ndarray, columns: int = 8) -> np.ndarray:
     """`(N, C, H, W)` side by side, `columns` in a row: `(3, rows * H, columns * W)`."""
     if images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise AssertionError(f"a grid needs images of 1 or 3 channels, (N, C, H, W), but got {images.shape}")
+        raise AssertionError(f"{message('grid_no_images')}: (N, C, H, W), but got {images.shape}")
     if images.shape[1] == 1:
         images = np.repeat(images, 3, 1)
     number, channels, height, width = images.shape
     columns = min(number, columns)
-    rows = math.ceil(number / columns)
+    rows = math.ceil(float(number) / columns)
     made = np.zeros((channels, rows * height, columns * width), images.dtype)
     for i, image in enumerate(images):
         top, left = i // columns * height, i % columns * width
@@ -43,10 +42,9 @@ def grid(images: np.ndarray, columns: int = 8) -> np.ndarray:
 def in_rows(array: np.ndarray, order: str) -> np.ndarray:
     """An image or several, whose dimensions the letters of `order` name, as `(H, W, 3)`. AssertionError for wrong letters."""
     if len(set(order)) != len(order):
-        raise AssertionError(f"You can not use the same dimension shordhand twice. input_format: {order}")
+        raise AssertionError(message("image_letter_twice", order=order))
     if len(array.shape) != len(order):
-        what, told = "input format", f"tensor shape: {array.shape}, input_format: {order}"
-        raise AssertionError(f"size of input tensor and {what} are different. {told}")
+        raise AssertionError(message("image_other_size", shape=array.shape, order=order))
     letters = order.upper()
     if len(letters) == 4:
         array = np.moveaxis(grid(np.transpose(array, [letters.find(c) for c in "NCHW"])), 0, -1)

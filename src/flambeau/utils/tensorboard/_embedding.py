@@ -26,18 +26,19 @@ def write_metadata(metadata: Sequence[Any], folder: Path, header: Sequence[str] 
 
 
 def write_sprite(images: np.ndarray, folder: Path) -> None:
-    """`(N, C, H, W)` of numbers between 0 and 1, in a square of images."""
+    """`(N, C, H, W)` of numbers between 0 and 1, side by side in a square picture."""
     from PIL import Image
 
     side = math.ceil(math.sqrt(len(images)))
-    padding = np.zeros((side * side - len(images), *images.shape[1:]), images.dtype)
-    made = np.moveaxis(grid(np.concatenate([images, padding]), side), 0, -1)
-    Image.fromarray(np.uint8((made * 255).clip(0, 255))).save(folder / "sprite.png")
+    made = np.moveaxis(grid(images, side), 0, -1)
+    square = np.zeros((made.shape[1], made.shape[1], 3))
+    square[: made.shape[0]] = made
+    Image.fromarray(np.uint8((square * 255).clip(0, 255))).save(folder / "sprite.png")
 
 
 def write_points(matrix: np.ndarray, folder: Path) -> None:
     """A line for each point."""
-    lines = ["\t".join(str(float(x)) for x in row) + "\n" for row in matrix]
+    lines = ["\t".join(map(str, row)) + "\n" for row in matrix.tolist()]
     (folder / "tensors.tsv").write_text("".join(lines))
 
 

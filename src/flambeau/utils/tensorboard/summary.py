@@ -13,6 +13,7 @@ from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 
 from ...core.dispatch.messages import message
+from ...core.tensor.tensor import Tensor
 from ._arrays import as_bytes, as_numpy, in_rows
 
 __all__ = [
@@ -40,8 +41,9 @@ __all__ = [
 ]
 
 
-_DTYPES = {"float32": (1, "float_val"), "float64": (2, "double_val"), "int32": (3, "int_val"), "uint8": (4, "int_val"),
-           "int16": (5, "int_val"), "int8": (6, "int_val"), "int64": (9, "int64_val"), "bool": (10, "bool_val")}  # fmt: skip
+_DTYPES = {"float32": (1, "float_val"), "float64": (2, "double_val"), "int32": (3, "int_val"), "uint8": (4, "uint32_val"),
+           "int16": (5, "int_val"), "int8": (6, "int_val"), "complex64": (8, "scomplex_val"), "int64": (9, "int64_val"),
+           "bool": (10, "bool_val"), "bfloat16": (14, "half_val"), "complex128": (18, "dcomplex_val"), "float16": (19, "half_val")}  # fmt: skip
 _STRING = 7
 
 
@@ -63,11 +65,17 @@ def _strings(*texts: bytes) -> TensorProto:
 
 def tensor_proto(tag: str, tensor: Any) -> Summary:
     """A tensor's values. ValueError for a dtype that TensorBoard doesn't know."""
+    name = str(getattr(tensor, "dtype", None) or as_numpy(tensor).dtype).rpartition(".")[2]
+    if name not in _DTYPES:
+        raise ValueError(message("tensor_dtype", tag=tag, dtype=tensor.dtype))
+    kind, field = _DTYPES[name]
     values = as_numpy(tensor)
-    if values.dtype.name not in _DTYPES:
-        raise ValueError(f"{tag}: tensors of {values.dtype} can't be written; cast to float32 first")
-    kind, field = _DTYPES[values.dtype.name]
-    made = TensorProto(dtype=kind, tensor_shape=_shape(*values.shape), **{field: values.ravel().tolist()})
+    flat = values.ravel()
+    if field == "half_val":  # as PyTorch writes halves: the bits of the same numbers as float32
+        flat = flat.astype(np.float32).view(np.int32)
+    elif flat.dtype.kind == "c":
+        flat = np.stack([flat.real, flat.imag], 1).ravel()
+    made = TensorProto(dtype=kind, tensor_shape=_shape(*values.shape), **{field: flat.tolist()})
     return _of_tensor(tag, made, "tensor")
 
 
@@ -75,9 +83,7 @@ def scalar(name: str, tensor: Any, new_style: bool = False, double_precision: bo
     """One number. AssertionError for more than one."""
     value = as_numpy(tensor).squeeze()
     if value.ndim != 0:
-        raise AssertionError(
-            f"Tensor should contain one element (0 dimensions). Was given size: {value.size} and {value.ndim} dimensions."
-        )
+        raise AssertionError(message("scalar_one_element", size=value.size, dimensions=value.ndim))
     if not new_style:
         return Summary(value=[Summary.Value(tag=name, simple_value=float(value))])
     kind, field = _DTYPES["float64" if double_precision else "float32"]
@@ -118,15 +124,12 @@ def make_histogram(values: np.ndarray, bins: Any, max_bins: int | None = None) -
     if max_bins is not None and len(counts) > max_bins:
         counts, limits = _joined(counts, limits, max_bins)
     filled = np.flatnonzero(counts)
-    if filled.size:
-        first, last = int(filled[0]), int(filled[-1]) + 1
-    else:
-        first, last = 0, len(counts)
+    if not filled.size and len(counts) > 1:
+        raise ValueError(message("histogram_empty"))
+    first, last = (int(filled[0]), int(filled[-1]) + 1) if filled.size else (1, 1)
     # one empty bin before the first
     shown = np.concatenate([[0], counts[:last]]) if first == 0 else counts[first - 1 : last]
     edges = limits[first : last + 1]
-    if not edges.size or not shown.size:
-        raise ValueError(message("histogram_empty"))
     return HistogramProto(
         min=float(values.min()), max=float(values.max()), num=len(values), sum=float(values.sum()),
         sum_squares=float(values.dot(values)), bucket_limit=edges.tolist(), bucket=shown.tolist(),
@@ -180,7 +183,7 @@ def image_boxes(
 ) -> Summary:
     """An image with rectangles `x1, y1, x2, y2` drawn on it, each with its label."""
     rows = as_bytes(in_rows(as_numpy(tensor_image), dataformats))
-    made = make_image(rows, rescale, as_numpy(tensor_boxes) * rescale, labels)
+    made = make_image(rows, rescale, as_numpy(tensor_boxes), labels)
     return Summary(value=[Summary.Value(tag=tag, image=made)])
 
 
@@ -209,7 +212,7 @@ def video(tag: str, tensor: Any, fps: float = 4) -> Summary | None:
     from ._arrays import grid
 
     frames = as_bytes(as_numpy(tensor))
-    number = frames.shape[0]
+    number, _, _, _, _ = frames.shape
     columns = 1 << ((number - 1).bit_length() + 1) // 2 if number > 1 else 1
     rows = np.stack([np.moveaxis(grid(frame, columns), 0, -1) for frame in np.moveaxis(frames, 1, 0)])
     return Summary(value=[Summary.Value(tag=tag, image=make_video(rows, fps))])
@@ -233,7 +236,7 @@ def audio(tag: str, tensor: Any, sample_rate: int = 44100) -> Summary:
         print("warning: audio amplitude out of range, auto clipped.")
         sound = sound.clip(-1, 1)
     if sound.ndim != 1:
-        raise AssertionError(f"input tensor should be 1 dimensional, but has {sound.ndim} dimensions")
+        raise AssertionError(f"input tensor should be 1 dimensional. It has {sound.ndim} dimensions")
     samples = (sound * np.iinfo(np.int16).max).astype("<i2")
     file = io.BytesIO()
     with wave.open(file, "wb") as written:
@@ -266,9 +269,7 @@ def custom_scalars(layout: dict[str, dict[str, Any]]) -> Summary:
         for title, (kind, tags) in charts.items():
             if kind == "Margin":
                 if len(tags) != 3:
-                    raise AssertionError(
-                        f"a margin chart needs three tags (value, lower, upper), but {title!r} has {len(tags)}"
-                    )
+                    raise AssertionError(f"len(tags) != 3: the chart {title!r} needs value, lower and upper")
                 series = pb.MarginChartContent.Series(value=tags[0], lower=tags[1], upper=tags[2])
                 made.append(pb.Chart(title=title, margin=pb.MarginChartContent(series=[series])))
             else:
@@ -292,13 +293,12 @@ def hparams(
         if not isinstance(given, dict):
             raise TypeError(f"parameter: {name} should be a dictionary, nothing logged.")
     domains = hparam_domain_discrete or {}
-    if not isinstance(domains, dict) or any(
-        key not in hparam_dict or not isinstance(v, list) or not all(isinstance(d, type(hparam_dict[key])) for d in v)
-        for key, v in domains.items()
-    ):
-        raise TypeError(
-            f"parameter: hparam_domain_discrete[...] should be a list of same type as hparam_dict[...]: {domains}"
-        )
+    if not isinstance(domains, dict):
+        raise TypeError("parameter: hparam_domain_discrete should be a dictionary, nothing logged.")
+    for key, options in domains.items():
+        known = key in hparam_dict and isinstance(options, list)
+        if not known or not all(isinstance(option, type(hparam_dict[key])) for option in options):
+            raise TypeError(message("hparam_domain", key=key))
 
     kinds = {int: api.DATA_TYPE_FLOAT64, float: api.DATA_TYPE_FLOAT64, str: api.DATA_TYPE_STRING}  # a bool is a number
     fields = {int: "number_value", float: "number_value", str: "string_value"}
@@ -307,7 +307,7 @@ def hparams(
     for name, given in hparam_dict.items():
         if given is None:
             continue
-        value = given if isinstance(given, (bool, int, float, str)) else as_numpy(given).squeeze()[()].item()
+        value = as_numpy(given).reshape(-1)[0].item() if isinstance(given, Tensor) else given
         kind = next((k for k in (int, float, str) if isinstance(value, k)), None)
         if kind is None:
             raise ValueError(message("hparam_value"))
@@ -384,13 +384,14 @@ def mesh(
     from tensorboard.plugins.mesh.plugin_data_pb2 import MeshPluginData
 
     kinds = {MeshPluginData.VERTEX: vertices, MeshPluginData.FACE: faces, MeshPluginData.COLOR: colors}
-    given = [(kind, as_numpy(part)) for kind, part in kinds.items() if part is not None]
+    given = [(kind, part) for kind, part in kinds.items() if part is not None]
     components = metadata.get_components_bitmask([kind for kind, _ in given])
     values = []
-    for kind, part in given:
+    for kind, shown in given:
         content = metadata.create_summary_metadata(
-            tag, display_name, kind, components, part.shape, json_config=json.dumps(config_dict or {}, sort_keys=True)
+            tag, display_name, kind, components, shown.shape, json_config=json.dumps(config_dict or {}, sort_keys=True)
         )
+        part = as_numpy(shown)
         tensor = TensorProto(
             dtype=1, float_val=part.reshape(-1).astype(float).tolist(), tensor_shape=_shape(*part.shape)
         )

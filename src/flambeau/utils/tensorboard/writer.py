@@ -22,6 +22,8 @@ from ._arrays import as_numpy
 
 __all__ = ["FileWriter", "SummaryWriter"]
 
+_ESCAPED = {ord(letter): f"%{ord(letter):02x}" for letter in "%/\\"}  # what a folder's name can't have
+
 
 class FileWriter:
     """One file of events in a folder; a thread of TensorBoard's writes it."""
@@ -90,7 +92,7 @@ class SummaryWriter:
         if not log_dir:
             now = datetime.now().strftime("%b%d_%H-%M-%S")
             log_dir = os.path.join("runs", f"{now}_{socket.gethostname()}{comment}")
-        self.log_dir: str = str(log_dir)
+        self.log_dir = log_dir
         self.purge_step = purge_step
         self.max_queue = max_queue
         self.flush_secs = flush_secs
@@ -111,8 +113,8 @@ class SummaryWriter:
                 self.purge_step = None
         return self.file_writer
 
-    def get_logdir(self) -> str:
-        """The folder."""
+    def get_logdir(self) -> Any:
+        """The folder, as it was given."""
         return self.log_dir
 
     def _write(self, record: Any, step: Any, walltime: float | None) -> None:
@@ -140,7 +142,7 @@ class SummaryWriter:
         top = self._get_file_writer().get_logdir()
         assert self.all_writers is not None
         for tag, value in tag_scalar_dict.items():
-            folder = f"{top}/{main_tag.replace('/', '_')}_{tag}"
+            folder = top + "/" + main_tag.replace("/", "_") + "_" + tag
             if folder not in self.all_writers:
                 self.all_writers[folder] = FileWriter(folder, self.max_queue, self.flush_secs, self.filename_suffix)
             self.all_writers[folder].add_summary(summary.scalar(main_tag, value), global_step, now)
@@ -210,11 +212,8 @@ class SummaryWriter:
     ) -> None:
         """The same from counts for each threshold."""
         counts = (true_positive_counts, false_positive_counts, true_negative_counts, false_negative_counts)
-        rows = [as_numpy(part) for part in (*counts, precision, recall)]
-        tp, fp, tn, fn, exact, found = rows
-        self._write(
-            summary.pr_curve_raw(tag, tp, fp, tn, fn, exact, found, num_thresholds, weights), global_step, walltime
-        )
+        record = summary.pr_curve_raw(tag, *counts, precision, recall, num_thresholds, weights)
+        self._write(record, global_step, walltime)
 
     def add_custom_scalars(self, layout: dict[str, Any]) -> None:
         """Which curves stand together: `{category: {title: ["Multiline" or "Margin", tags]}}`."""
@@ -231,7 +230,7 @@ class SummaryWriter:
     ) -> None:
         """A curve between a lower and an upper one: three tags."""
         if len(tags) != 3:
-            raise AssertionError(f"a margin chart needs three tags (value, lower, upper), but got {len(tags)}")
+            raise AssertionError(f"Expected 3 tags, got {len(tags)}. A margin chart needs value, lower and upper")
         self.add_custom_scalars({category: {title: ["Margin", tags]}})
 
     # --- pictures, sounds, texts --------------------------------------------------------------------------------------
@@ -369,7 +368,7 @@ class SummaryWriter:
         folder = os.path.join(self._get_file_writer().get_logdir(), run_name or str(time.time()))
         with SummaryWriter(log_dir=folder) as run:
             for record in records:
-                run._write(record, None, None)
+                run._write(record, global_step, None)
             for name, value in metric_dict.items():
                 run.add_scalar(name, value, global_step)
 
@@ -388,7 +387,7 @@ class SummaryWriter:
 
         points = as_numpy(mat)
         step = str(global_step or 0).zfill(5)
-        subfolder = f"{step}/{''.join(c if c.isalnum() or c in '-_.' else f'%{ord(c):02x}' for c in tag)}"
+        subfolder = f"{step}/{tag.translate(_ESCAPED)}"
         folder = Path(self._get_file_writer().get_logdir()) / subfolder
         if folder.exists():
             again = "did you set global_step for add_embedding()?"
@@ -403,8 +402,6 @@ class SummaryWriter:
             images = as_numpy(label_img)
             if len(points) != len(images):
                 raise AssertionError("#images should equal with #data points")
-            if images.shape[2] != images.shape[3]:
-                raise AssertionError("Image should be square, see tensorflow/tensorboard#670")
             _embedding.write_sprite(images, folder)
         if points.ndim != 2:
             raise AssertionError(message("embedding_not_2d"))
