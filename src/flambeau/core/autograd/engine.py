@@ -16,12 +16,13 @@ import numpy as np
 
 from ..context.grad_mode import set_grad_enabled
 from ..context.grad_mode import state as grad_state
+from ..context.overrides import dispatching
 from ..context.tracing import Untraceable
 from ..context.warned import warn_once
 from ..dispatch.operator import Array, Arrays, operator
 from ..tape import taking
 from ..tape.nodes import AccumulateGrad, Edge, Node, Taped, Unrelated, add_arrays
-from ..tensor.sparse import SparseLook
+from ..tensor.sparse import SparseLook, to_array
 from ..tensor.tensor import Tensor, wrap
 from .accumulating import accumulate_at, add_to_grad, cast, dtype_of, fitted
 from .edges import GradientEdge, edge_of, leaf_of, refuse_unlike, shape_of
@@ -234,7 +235,7 @@ def _root_grads(roots: list[Any], given: Any) -> list[Taped]:
                 raise _no_number(i, root.shape)
             if root._np_dtype.kind == "c":
                 raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {root.dtype}")
-            nowhere = root.device.type == "meta"
+            nowhere = root.device.type == "meta" or type(root) in dispatching
             one = root._array if nowhere else _one(tuple(root.shape), root._np_dtype)
             made.append(ones_seen(root) or (one, None))
             continue
@@ -243,7 +244,7 @@ def _root_grads(roots: list[Any], given: Any) -> list[Taped]:
         refuse_unlike(i, gradient, root.shape, root._np_dtype)
         if type(root._view) is SparseLook:
             gradient = stored_gradient(root, gradient)
-        made.append((gradient._array, gradient._tape_edge()))
+        made.append((to_array(gradient), gradient._tape_edge()))
     return made
 
 
@@ -373,7 +374,7 @@ class _Queue:
             value = cast(value, dtype_of(held))  # summed in place, in the dtype of what came first
         if held is None:
             slots[number] = value
-        elif grad_state.dispatch_modes and can_be_seen((held, value)):
+        elif (grad_state.dispatch_modes or dispatching) and can_be_seen((held, value)):
             slots[number] = sum_seen(held, value)
         else:
             slots[number] = add_gradients(held, value, self.taped)
@@ -472,7 +473,7 @@ def _backward_of(node: Node, slots: list[Taped | None], taped: bool, anomaly: An
         return [None] * len(node.edges)
     if anomaly is not None:
         return anomaly(node, slots, taped)
-    if grad_state.dispatch_modes and (seen := backward_seen(node, slots, taped)) is not None:
+    if (grad_state.dispatch_modes or dispatching) and (seen := backward_seen(node, slots, taped)) is not None:
         return seen
     if taped:
         return list(node.backward_taped(slots))

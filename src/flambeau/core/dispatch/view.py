@@ -11,7 +11,7 @@ from ..array import geometry
 from ..array.geometry import Geometry
 from ..context import overrides
 from ..context.grad_mode import state as grad_state
-from ..context.overrides import PASS, all_silent, ask, plain
+from ..context.overrides import PASS, all_silent, ask, ask_classes, plain
 from ..tape.nodes import camel
 from ..tensor.looks import check_inside
 from ..tensor.sparse import SparseOperand
@@ -80,7 +80,7 @@ def _seeing(
         if grad_state.around and (found := _around(call, (), function, asks, (input, *args), kwargs)) is not PASS:
             return found
         if type(input) not in plain or kwargs or not all_silent(args):
-            if asks and (found := ask(call, (input, *args), kwargs)) is not PASS:
+            if (found := (ask if asks else ask_classes)(call, (input, *args), kwargs)) is not PASS:
                 return found
             if not isinstance(input, Tensor):
                 raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(input).__name__}")
