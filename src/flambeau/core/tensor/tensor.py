@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any, cast
 
 import jax
@@ -472,13 +471,7 @@ class Tensor:
         if grad_state.trace is not None:
             grad_state.trace.look_at_grad(self)
         if self._grad is None and self._keeper is None and not self.is_leaf:
-            warnings.warn(
-                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't "
-                "be populated during autograd.backward(). If you indeed want the .grad field to be populated for a "
-                "non-leaf Tensor, use .retain_grad() on the non-leaf Tensor.",
-                UserWarning,
-                stacklevel=3,
-            )
+            self._tell_of_grad()
         return self._grad
 
     @grad.setter

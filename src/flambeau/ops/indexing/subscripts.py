@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import operator as python_operator
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +19,7 @@ from ...core.array import dtypes, geometry
 from ...core.array.geometry import Geometry
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.overrides import PASS
+from ...core.context.telling import warn
 from ...core.dispatch.at_once import named
 from ...core.dispatch.call import with_key
 from ...core.dispatch.declared import Operator
@@ -90,11 +90,9 @@ def _from_list(key: list[Any]) -> Any:
     members = (Tensor, list, tuple, range, np.ndarray, slice, type(None), type(Ellipsis))
     if len(key) >= 32 or not any(isinstance(i, members) for i in key):
         return key
-    warnings.warn(
+    warn(
         "Using a non-tuple sequence for multidimensional indexing is deprecated: use x[tuple(seq)] instead of x[seq], or "
-        "x[torch.tensor(seq)] for a tensor of indices.",
-        UserWarning,
-        stacklevel=3,
+        "x[torch.tensor(seq)] for a tensor of indices."
     )
     return tuple(key)
 
@@ -310,11 +308,7 @@ def _spread(x: Tensor, advanced: list[tuple[int, Any]]) -> tuple[list[Any], tupl
     for dim, item in advanced:
         if item._np_dtype in _MASKS:
             if item._np_dtype == np.uint8:
-                warnings.warn(
-                    "indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.",
-                    UserWarning,
-                    stacklevel=3,
-                )
+                warn("indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.")
             for k, n in enumerate(item.shape):
                 if n != shape[dim + k]:
                     raise IndexError(
