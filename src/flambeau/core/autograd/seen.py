@@ -7,6 +7,8 @@ A node's gradient is written in ATen's operators where there is a form for its o
 from __future__ import annotations
 
 import contextlib
+import functools
+import operator
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -23,6 +25,7 @@ from ..dispatch.overloads import ops, seen_by_mode
 from ..dispatch.signature import ARRAY, ARRAYS, FLOAT, SCALAR
 from ..tape.nodes import CopySlices, Node, OperatorNode, Taped, ViewNode, freed, is_differentiable, taped_call
 from ..tape.places import Through
+from ..tape.several import ViewsNode
 from ..tensor.sparse import SparseArray, from_array, to_array
 from ..tensor.tensor import Tensor, wrap
 from ..tensor.wrappers import tensor_of_owned
@@ -244,7 +247,7 @@ def backward_seen(node: Node, slots: list[Taped | None], taped: bool) -> list[Ta
 
 
 def _of_classes(node: Node, slots: list[Taped | None]) -> bool:
-    if not isinstance(node, (OperatorNode, ViewNode, CopySlices)):
+    if not isinstance(node, (OperatorNode, ViewNode, ViewsNode, CopySlices)):
         return False
     saved = node.saved if isinstance(node, OperatorNode) else ()
     if not owned_among(slots) and not (type(saved) is list and any(type(a) is OwnedArray for a in saved)):
@@ -259,6 +262,9 @@ def _by_operators(node: Node, slots: list[Taped | None], taped: bool, whole: boo
         made = _of_operator(node, slots, taped, whole)
     elif isinstance(node, (ViewNode, CopySlices)):
         made = _of_view(node, slots)
+    elif isinstance(node, ViewsNode):
+        parts = [_of_view(node.single(i), [slot])[0] for i, slot in enumerate(slots) if slot is not None]
+        made = [functools.reduce(operator.add, parts)]
     else:
         return None
     return [None if m is None else taped_for(m) for m in made]

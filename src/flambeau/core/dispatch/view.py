@@ -13,11 +13,13 @@ from ..context import overrides
 from ..context.grad_mode import state as grad_state
 from ..context.overrides import PASS, all_silent, ask, ask_classes, plain
 from ..tape.nodes import camel
+from ..tape.several import ViewsNode
 from ..tensor.looks import check_inside
 from ..tensor.sparse import SparseOperand
 from ..tensor.tensor import Tensor
 from .call import around as _around
 from .errors import OfKind
+from .messages import message
 from .misfits import Known, misfit
 from .operator import _attach, _names, _publish
 from .signature import by_their_names, spread_parameter
@@ -66,6 +68,21 @@ def view(
     return declare
 
 
+_SEVERAL = ("UnbindBackward0", "SplitBackward0", "SplitWithSizesBackward0")  # others look at one slice after the other
+
+
+def _of_one_node(views: list[Tensor]) -> tuple[Tensor, ...]:
+    """The views that one call has made, as outputs of one node, which may not be written to."""
+    if views and views[0]._edge is not None and views[0]._edge[0].label in _SEVERAL:
+        node = ViewsNode.of([view._edge[0] for view in views])  # type: ignore[index]
+        for number, view in enumerate(views):
+            view._edge = (node, number)
+            view._refusal = view._refusal or message(
+                "output_of_several_views", i=number, name=node.label.removesuffix("Backward0")
+            )
+    return tuple(views)
+
+
 def _seeing(
     function: Callable[..., Any], grad: str | Callable[..., str], absolute: bool, asks: bool, number: str | None
 ) -> Callable[..., Any]:
@@ -110,7 +127,7 @@ def _seeing(
         label = grad if isinstance(grad, str) else grad(*args, **kwargs)
         if isinstance(made, Geometry):
             return input._look(made, label, relative)
-        return tuple(input._look(m, label, r) for m, r in zip(made, relative, strict=True))  # type: ignore[arg-type]
+        return _of_one_node([input._look(m, label, r) for m, r in zip(made, relative, strict=True)])  # type: ignore[arg-type]
 
     geometry_of, *others = names.values()  # callers give the tensor
     taken = [geometry_of.replace(name="input", annotation="Array"), *others]
