@@ -71,15 +71,19 @@ def view(
 _SEVERAL = ("UnbindBackward0", "SplitBackward0", "SplitWithSizesBackward0")  # others look at one slice after the other
 
 
+@functools.lru_cache(1024)
+def _not_written(label: str, number: int) -> str:
+    return message("output_of_several_views", i=number, name=label.removesuffix("Backward0"))
+
+
 def _of_one_node(views: list[Tensor]) -> tuple[Tensor, ...]:
     """The views that one call has made, as outputs of one node, which may not be written to."""
     if views and views[0]._edge is not None and views[0]._edge[0].label in _SEVERAL:
         node = ViewsNode.of([view._edge[0] for view in views])  # type: ignore[index]
         for number, view in enumerate(views):
             view._edge = (node, number)
-            view._refusal = view._refusal or message(
-                "output_of_several_views", i=number, name=node.label.removesuffix("Backward0")
-            )
+            if view._refusal is None:
+                view._refusal = _not_written(node.label, number)
     return tuple(views)
 
 
