@@ -148,6 +148,41 @@ def test_gradients_of_classes(name: str) -> None:
     torch.testing.assert_close(torch.from_numpy(ours[1].numpy()), theirs[1])
 
 
+ELEMENTWISE: dict[str, Any] = {
+    **{
+        n: (lambda t, x, n=n: getattr(t, n)(x))
+        for n in "acos asin asinh sinh cosh tan log2 log10 exp2 erfc erfinv lgamma".split()
+    },
+    **{n: (lambda t, x, n=n: getattr(t, n)(x)) for n in "digamma rad2deg deg2rad floor ceil round trunc sign".split()},
+    **{n: (lambda t, x, y, n=n: getattr(t, n)(x, y)) for n in "hypot maximum minimum logaddexp".split()},
+    "clamp_min": lambda t, x: x.clamp_min(0.4),
+    "clamp_max": lambda t, x: x.clamp_max(0.4),
+    "lerp": lambda t, x, y: t.lerp(x, y, 0.25),
+    "addcmul": lambda t, x, y: t.addcmul(x, y, y, value=2),
+    "addcdiv": lambda t, x, y: t.addcdiv(x, y, y, value=3),
+    "threshold": lambda t, x: t.nn.functional.threshold(x, 0.3, 0.1),
+    "alpha": lambda t, x, y: t.add(x, y, alpha=2) + t.sub(x, y, alpha=3),
+    "norm": lambda t, x: x.norm(),
+    "norms of rows": lambda t, x: t.linalg.vector_norm(x, dim=1),
+    "spread": lambda t, x, y: t.maximum(x, y[0]) + t.lerp(x[0], y, 0.3),
+}
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_gradients_of_single_elements(name: str) -> None:
+    found = []
+    for lib in LIBRARIES:
+        kind, use = classes_of(lib), ELEMENTWISE[name]
+        count = use.__code__.co_argcount - 1 - len(use.__defaults__ or ())
+        leaves = [
+            kind(lib.arange(6.0, dtype=lib.float64).view(2, 3) / 11 + 0.2 + i / 7, requires_grad=True)
+            for i in range(count)
+        ]
+        use(lib, *leaves).sum().backward()
+        found.append([torch.tensor(leaf.grad.elem.tolist(), dtype=torch.float64) for leaf in leaves])
+    torch.testing.assert_close(*found)
+
+
 def test_operators_of_a_backward_pass() -> None:
     logs = []
     for lib in LIBRARIES:
