@@ -6,6 +6,7 @@ import copy
 import gc
 import io
 import pickle
+import warnings
 import weakref
 from typing import Any
 
@@ -383,3 +384,32 @@ def test_dispatch_can_be_turned_off() -> None:
     with flambeau._C._DisableTorchDispatch(), pytest.raises(NotImplementedError, match="has no values outside"):
         x + 1
     assert (x + 1).elem.tolist() == [2.0, 2.0]
+
+
+def test_compiled_models_with_quantized_weights() -> None:
+    net = model(flambeau, Quantized)
+    compiled, x = flambeau.compile(net), flambeau.ones(3, 8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it runs uncompiled, and says so
+        for change in range(4):
+            assert flambeau.equal(compiled(x), net(x))
+            with flambeau.no_grad():
+                if change == 0:
+                    net[0].weight.s.mul_(2)
+                elif change == 1:
+                    net[2].weight.q = flambeau.ones(2, 4, dtype=flambeau.int8)
+                elif change == 2:
+                    net[0].weight = flambeau.nn.Parameter(Quantized.of(flambeau.ones(4, 8)), requires_grad=False)
+
+
+def test_clipping_and_filling() -> None:
+    found = []
+    for lib in LIBRARIES:
+        kind = classes_of(lib)
+        p = lib.nn.Parameter(kind(lib.full((2,), 3.0)))
+        (p * p).sum().backward()
+        total = lib.nn.utils.clip_grad_norm_([p], 1.0, foreach=False)
+        clipped = p.grad.elem.tolist()
+        lib.nn.init.constant_(p, 2.0)
+        found.append([*clipped, *total.elem.reshape(-1).tolist(), *p.elem.tolist(), p.requires_grad])
+    assert found[0] == pytest.approx(found[1])

@@ -17,6 +17,7 @@ from ..array.size import Size
 from ..context import overrides
 from ..context.grad_mode import state as grad_state
 from ..context.overrides import OperatorHandle
+from ..context.tracing import Untraceable
 from ..tape.nodes import OperatorNode
 from ..tensor import wrappers
 from ..tensor.declared import DeclaredStorage
@@ -221,6 +222,10 @@ def _recorded(func: OpOverload, found: list[Any], args: Any, kwargs: Any) -> Any
                 f"{func}: a write through a view that is on the tape is not supported for {type(found[0]).__name__}, which computes by "
                 "__torch_dispatch__. Write to the whole tensor, or under torch.no_grad()"
             )
+    if grad_state.trace is not None:
+        raise Untraceable(
+            f"{func} of {type(found[0]).__name__}, which computes by __torch_dispatch__, is to be put on the tape"
+        )
     stand, nodes = _Stand(), []
     watchers = grad_state.watchers
     shadows = stand.of(args), stand.of(kwargs)
