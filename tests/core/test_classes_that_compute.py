@@ -413,3 +413,12 @@ def test_clipping_and_filling() -> None:
         lib.nn.init.constant_(p, 2.0)
         found.append([*clipped, *total.elem.reshape(-1).tolist(), *p.elem.tolist(), p.requires_grad])
     assert found[0] == pytest.approx(found[1])
+
+
+def test_numbers_of_what_is_on_the_tape() -> None:
+    found = []
+    for lib in LIBRARIES:
+        x = classes_of(lib)(lib.full((2,), 3.0), requires_grad=True)
+        y = (x * x).sum()
+        found.append((y.item(), float(y), bool(y > 1), lib.equal(x, x), lib.allclose(x, x), y.requires_grad))
+    assert found[0] == found[1]

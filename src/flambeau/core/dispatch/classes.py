@@ -39,7 +39,8 @@ class _Classes:
             return func(*args, **kwargs)
         if not isinstance(func, OpOverload) or not _fits(func, args, kwargs):
             raise _no_operator(func, type(found[0]))
-        if grad_state.grad and any(t.requires_grad for t in _tensors((args, kwargs))):
+        gives_tensors = any("Tensor" in r.declared.text for r in func._schema.returns)
+        if gives_tensors and grad_state.grad and any(t.requires_grad for t in _tensors((args, kwargs))):
             return _recorded(func, found, args, kwargs)
         return _counted(func, args, kwargs, _asked(func, found, args, kwargs))
 
