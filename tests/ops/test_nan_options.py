@@ -27,6 +27,39 @@ ROWS = {
 }
 
 
+VALUES = {
+    "hardtanh's lower bound": lambda t: _with_slope(t, lambda x: t.nn.functional.hardtanh(x, math.nan, 1)),
+    "hardtanh's upper bound": lambda t: _with_slope(t, lambda x: t.nn.functional.hardtanh(x, -1, math.nan)),
+    "hardtanh": lambda t: _with_slope(t, lambda x: t.nn.functional.hardtanh(x, -1, 1)),
+    "hardtanh_": lambda t: t.nn.functional.hardtanh_(t.tensor([-2.0, 0.5, 2.0]), math.nan, 1),
+    "hardtanh of a signed zero": lambda t: 1 / t.nn.functional.hardtanh(t.tensor([-0.0])),
+    "complex pool": lambda t: t.nn.functional.adaptive_avg_pool1d(_complex(t, 1, 2, 4), 1),
+    "complex pool of matrices": lambda t: t.nn.functional.adaptive_avg_pool2d(_complex(t, 2, 4, 4), (1, 1)),
+    "complex pool of volumes": lambda t: t.nn.functional.adaptive_avg_pool3d(_complex(t, 1, 2, 2, 2), 1),
+    "meshgrid of dtypes": lambda t: t.meshgrid(t.ones(2), t.ones(2).double(), indexing="ij"),
+    "meshgrid of a list of dtypes": lambda t: t.meshgrid([t.ones(2), t.ones(2).int()], indexing="xy"),
+    "meshgrid of devices": lambda t: t.meshgrid([t.ones(2), t.ones(2, device="meta")], indexing="xy"),
+}
+
+
+def _with_slope(t: Any, function: Any) -> Any:
+    x = t.tensor([-2.0, 0.5, 2.0, math.nan], requires_grad=True)
+    y = function(x)
+    y.backward(t.ones(4))
+    return t.stack([y.detach(), x.grad])
+
+
+def _complex(t: Any, *shape: int) -> Any:
+    return t.complex(t.arange(float(math.prod(shape))).view(shape), t.ones(shape))
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_bounds_pools_and_grids(name: str) -> None:
+    ours, theirs = (outcome(lambda t=t: VALUES[name](t)) for t in (fb, torch))
+    if not agree_on_error(ours, theirs, first=8):
+        agree_on_value(ours.value, theirs.value)
+
+
 @pytest.mark.parametrize("name", ROWS)
 def test_nan(name: str) -> None:
     ours, theirs = (outcome(lambda t=t: ROWS[name](t)) for t in (fb, torch))

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -29,6 +30,52 @@ def _told(library: Any, call: Callable[[Any], Any]) -> list[tuple[Any, ...]]:
         warnings.simplefilter("always")
         call(library)
     return [(str(w.message), w.category, w.filename, w.lineno) for w in seen]
+
+
+WHOLE: dict[str, Callable[[Any], Any]] = {
+    "softmax": lambda t: t.nn.functional.softmax(t.ones(2, 2)),
+    "log_softmax": lambda t: t.nn.functional.log_softmax(t.ones(2, 2)),
+    "kl_div": lambda t: t.nn.functional.kl_div(t.zeros(2), t.ones(2)),
+    "epoch": lambda t: t.optim.lr_scheduler.StepLR(_stepped(t), 3).step(2),
+    "grad": lambda t: (t.ones(2, requires_grad=True) * 2).grad,
+    "range": lambda t: t.range(0, 2),
+    "bytes": lambda t: t.ones(2)[t.tensor([1, 0], dtype=t.uint8)],
+    "tensor": lambda t: t.tensor(t.ones(2)),
+    "new_tensor": lambda t: t.ones(2).new_tensor(t.ones(2)),
+    "masks": lambda t: t.nn.MultiheadAttention(4, 2)(
+        *[t.ones(2, 1, 4)] * 3, attn_mask=t.zeros(2, 2), key_padding_mask=t.zeros(1, 2, dtype=t.bool)
+    ),
+    "nested": lambda t: t.nn.TransformerEncoder(t.nn.TransformerEncoderLayer(4, 2), 1),
+    "nested, of Transformer": lambda t: t.nn.Transformer(4, 2, 1, 1, 8),
+}
+ONCE: dict[str, Callable[[Any], Any]] = {  # in a process
+    "T": lambda t: t.ones(2, 2, 2).T,
+    "chain_matmul": lambda t: t.chain_matmul(t.ones(1, 1), t.ones(1, 1)),
+    "cross": lambda t: t.cross(t.ones(3), t.ones(3)),
+    "arrays": lambda t: t.tensor([np.ones(1), np.ones(1)]),
+}
+
+
+def _stepped(t: Any) -> Any:
+    optimizer = t.optim.SGD(t.nn.Linear(2, 2).parameters(), 0.1)
+    optimizer.step()
+    return optimizer
+
+
+@pytest.mark.parametrize("name", [*WHOLE, *ONCE])
+def test_whole_sentences(name: str) -> None:
+    call = (WHOLE | ONCE)[name]
+    if name in ONCE:
+        flambeau.set_warn_always(True)
+        torch.set_warn_always(True)
+    try:
+        theirs, ours = ([(text, file) for text, _, file, _ in _told(t, call)] for t in (torch, flambeau))
+    finally:
+        flambeau.set_warn_always(False)
+        torch.set_warn_always(False)
+    text = theirs[0][0].partition(" (Triggered internally")[0]
+    assert ours[0][0].startswith(text)
+    assert ours[0][1] == __file__
 
 
 @pytest.mark.parametrize("name", TOLD)

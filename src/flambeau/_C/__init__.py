@@ -9,8 +9,9 @@ from .._library.calls import below_autograd as _AutoDispatchBelowAutograd
 from .._library.calls import without_keys as _ExcludeDispatchKeyGuard
 from .._library.keys import DispatchKey, DispatchKeySet
 from ..autograd.grad_mode import _is_multithreading_enabled
-from ..core.context.overrides import disabled as _disabled_torch_dispatch_impl
 from ..core.context.overrides import disabled as _disabled_torch_function_impl
+from ..core.context.overrides import dispatch_disabled as _disabled_torch_dispatch_impl
+from ..core.context.overrides import no_dispatch as _DisableTorchDispatch
 from ..core.context.overrides import no_subclasses as DisableTorchFunctionSubclass
 from ..core.context.overrides import nobody as DisableTorchFunction
 from ..core.dispatch.schema import Argument, FunctionSchema
@@ -95,6 +96,7 @@ __all__ = [
     "FunctionSchema",
     "TensorBase",
     "_AutoDispatchBelowAutograd",
+    "_DisableTorchDispatch",
     "_ExcludeDispatchKeyGuard",
     "_TensorBase",
     "_disabled_torch_dispatch_impl",

@@ -207,6 +207,8 @@ def _checked(given: tuple[Any, ...]) -> list[int]:
                 UserWarning,
                 stacklevel=3,
             )
+        if any(step == 0 and n > 1 for n, step in zip(given[i].shape, given[i].stride(), strict=True)):
+            raise RuntimeError(message("gradcheck_of_stride_0", i=i))
     return checked
 
 

@@ -86,6 +86,7 @@ TORCH: dict[tuple[str, str], Any] = {
 TRUSTED: dict[tuple[str, str], Any] = {
     ("torch.utils.hooks", "RemovableHandle"): RemovableHandle,
     ("torch.autograd.function", "Function"): Function,
+    ("torch._utils", "_rebuild_wrapper_subclass"): rebuild._rebuild_wrapper_subclass,
 }
 _WRITTEN: dict[int, tuple[str, str]] = {}
 for _name, _object in (TORCH | TRUSTED).items():
@@ -95,7 +96,6 @@ FOREIGN = {
     "_rebuild_sparse_csr_tensor": "this old form of sparse tensors is not supported: save them with .to_dense()",
     "_rebuild_qtensor": "quantised tensors are not supported: save them with .dequantize()",
     "_rebuild_nested_tensor": "nested tensors are not supported: save them with .to_padded_tensor(...)",
-    "_rebuild_wrapper_subclass": "wrapper subclasses of tensors are not supported",
 }
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from ..core.array import dtypes, formats
 from ..core.tensor import typed_memory as memory
 from ..core.tensor.copying import own_state, warn_if_has_hooks
+from ..core.tensor.declared import DeclaredStorage
 from ..core.tensor.memory import Memory
 from ..core.tensor.sparse import is_sparse, stored
 from ..core.tensor.storage import ByteStorage, Storage
@@ -153,6 +154,10 @@ def _reduce_tensor(plan: Plan, tensor: Tensor) -> Any:
         if isinstance(held.indices, tuple):
             return rebuild._rebuild_sparse_tensor, (layout, (*held.indices, held.values, tensor.shape))
         return rebuild._rebuild_sparse_tensor, (layout, (held.indices, held.values, tensor.shape, held.coalesced))
+    if type(tensor._storage) is DeclaredStorage:
+        parts = (tensor.storage_offset(), formats.strided, tensor.device, tensor.requires_grad)
+        parts = (kind, tensor.dtype, tuple(tensor.shape), tuple(tensor.stride()), *parts)
+        return rebuild._rebuild_from_type_v2, (rebuild._rebuild_wrapper_subclass, kind, parts, state)
     function, parts = _tensor_parts(plan, tensor)
     if kind is Tensor and not state:
         return function, parts

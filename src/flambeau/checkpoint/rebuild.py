@@ -22,6 +22,7 @@ from ..core.tensor.memory import Memory
 from ..core.tensor.storage import Storage
 from ..core.tensor.tensor import _INTERNAL, Tensor
 from ..core.tensor.tensor import wrap as _wrap
+from ..core.tensor.wrappers import declared
 from .errors import brief, damaged
 from .storages import TypedStorage, UntypedStorage
 
@@ -172,6 +173,19 @@ def _rebuild_meta_tensor_no_storage(dtype: Any, size: Any, stride: Any, requires
     return _finish(made, requires_grad)
 
 
+def _rebuild_wrapper_subclass(
+    cls: Any, dtype: Any, size: Any, stride: Any, storage_offset: Any, layout: Any, device: Any, requires_grad: bool
+) -> Any:
+    """A tensor of a class that computes for itself; what it holds are attributes."""
+    if not isinstance(cls, type) or not issubclass(cls, Tensor) or not isinstance(dtype, dtypes.dtype):
+        raise damaged(f"a tensor's class and dtype should be such, got {brief(cls)} and {brief(dtype)}")
+    shape, strides = _numbers(size, "sizes"), _numbers(stride, "strides")
+    return declared(
+        cls, shape, strides=strides, storage_offset=storage_offset, dtype=dtype, layout=layout, device=device,
+        requires_grad=_flag(requires_grad, "requires_grad"),
+    )  # fmt: skip
+
+
 def _rebuild_parameter(data: Any, requires_grad: bool = True, backward_hooks: Any = None) -> Tensor:
     """A parameter around `data`."""
     from ..nn.parameter import Parameter  # here, since nn.Module itself pickles through this package
@@ -193,6 +207,7 @@ def _rebuild_from_type_v2(function: Any, new_type: Any, args: Any, state: Any) -
     """A tensor of a subclass, or one with Python attributes."""
     known = (
         _rebuild_tensor, _rebuild_tensor_v2, _rebuild_tensor_v3, _rebuild_parameter, _rebuild_meta_tensor_no_storage,
+        _rebuild_wrapper_subclass,
     )  # fmt: skip
     if not any(function is one for one in known):
         raise damaged(f"tensors are not made by {brief(function)}")

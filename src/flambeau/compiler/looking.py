@@ -9,6 +9,7 @@ import numpy as np
 from ..core.array.geometry import Geometry
 from ..core.context.tracing import Untraceable
 from ..core.tape.nodes import AccumulateGrad, ViewNode
+from ..core.tape.several import ViewsNode
 from ..core.tensor.tensor import Tensor, blank
 from .recorder import Recorder
 
@@ -38,7 +39,7 @@ def following(view: Tensor, edge: Any, recorder: Recorder) -> Following | None:
         return Following(None, view._refusal) if target is None or view._refusal is not None else None
     step = edge
     while step is not None and target is not None and not (step[0] is target[0] and step[1] == target[1]):
-        step = step[0].edges[0] if type(step[0]) is ViewNode else None
+        step = step[0].edges[0] if type(step[0]) in (ViewNode, ViewsNode) else None
     if step is None or target is None or type(edge[0]) is AccumulateGrad:
         return None
     return Following(edge[0].label, view._refusal)

@@ -42,10 +42,7 @@ class BatchRegion(Region):
     def host_value(self, draw: Callable[[], Any]) -> Any:
         """One draw for all samples ("same"), or one for each ("different")."""
         if self.randomness == "error":
-            raise RuntimeError(
-                "vmap: called random operation while in randomness error mode. Use randomness='same' (one draw for the whole "
-                "batch) or randomness='different' (one for each sample), or draw outside of vmap and pass it in"
-            )
+            raise RuntimeError(message("draw_under_vmap"))
         if self.randomness == "same":
             return super().host_value(draw)
         drawn = super().host_value(lambda: _stacked([np.asarray(draw()) for _ in range(self.size)], draw))

@@ -145,10 +145,7 @@ def jvp(func: Callable[..., Any], primals: Any, tangents: Any, *, strict: bool =
         )
     for value, direction in zip(values, directions, strict=True):
         if value.shape != direction.shape:
-            raise RuntimeError(
-                f"{what}: a tangent has the shape {list(direction.shape)}, its primal {list(value.shape)}; they must be "
-                "the same"
-            )
+            raise RuntimeError(different_size(value, direction))
     told: list[Any] = []
 
     def body(tensors: list[Tensor]) -> list[Tensor]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..core.autograd.engine import grad as tape_grad
 from ..core.context.grad_mode import enable_grad, is_grad_enabled, state
+from ..core.dispatch.messages import message
 from ..core.tape.nodes import Edge, Node, is_differentiable
 from ..core.tensor.tensor import Tensor, wrap
 from ..core.tensor.tree import Spec, flatten, unflatten
@@ -224,10 +225,7 @@ def grad_and_value(func: Callable[..., Any], argnums: Any = 0, has_aux: bool = F
             if not isinstance(output, Tensor):
                 raise RuntimeError(f"{what}: Expected f(*args) to return a Tensor, got {type(output)}")
             if output.ndim:
-                raise RuntimeError(
-                    f"{what}: Expected f(*args) to return a scalar Tensor, got tensor with {output.ndim} dims; for results "
-                    "that are no scalars there are vjp and jacrev"
-                )
+                raise RuntimeError(message("grad_of_no_scalar", what=what, dims=output.ndim))
         found = unflatten(scope.leave(scope.gradients([output], None)), flatten(chosen)[1])
         gradient = found[0] if isinstance(argnums, int) else found
         value = scope.leave(output)

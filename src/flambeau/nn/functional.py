@@ -19,6 +19,7 @@ from ..core.context.overrides import (
     has_torch_function_unary,
     has_torch_function_variadic,
 )
+from ..core.context.telling import warn as _warn
 from ..core.context.tracing import structure as _structure
 from ..core.dispatch.operator import namespaces as _namespaces
 from ..core.tensor.tensor import Tensor
@@ -103,10 +104,7 @@ def _canonical_mask(
         kinds = "bool and floating"
         raise AssertionError(f"only {kinds} types of {mask_name} are supported")
     if check_other and other_type is not None and mask.dtype is not other_type:
-        warnings.warn(
-            f"Support for mismatched {mask_name} and {other_name} is deprecated. Use same type for both instead.",
-            stacklevel=2,
-        )
+        _warn(f"Support for mismatched {mask_name} and {other_name} is deprecated. Use same type for both instead.")
     if mask.dtype.is_floating_point:
         return mask
     return _zeros_like(mask, dtype=target_type).masked_fill_(mask, -math.inf)

@@ -122,7 +122,7 @@ def _public(function: Callable[_Given, Tensor]) -> Callable[_Given, Tensor]:
 
     @functools.wraps(function)
     def asking(tensor: Any, *args: Any, **kwargs: Any) -> Any:
-        if type(tensor) not in overrides.plain and (overrides.has_say(tensor) or overrides.state.modes):
+        if type(tensor) not in overrides.plain and (overrides.has_function(tensor) or overrides.state.modes):
             bound = inspect.signature(function).bind(tensor, *args, **kwargs)
             bound.apply_defaults()
             asked = overrides.with_a_say((tensor,), everyone=True)
@@ -291,6 +291,9 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Gener
 @_public
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """The value `val` everywhere."""
+    if type(tensor) in overrides.dispatching:
+        with no_grad():
+            return tensor.fill_(val)
     fill = filled(tuple(tensor.shape), number_of("fill_", "value", val))
     return _write(tensor, lambda: fill(tensor._np_dtype))
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from ..core.array import devices, dtypes
 from ..core.context.grad_mode import state as grad_state
-from ..core.context.overrides import disabled, never_asked, no_subclasses
+from ..core.context.overrides import disabled, dispatching, never_asked, no_subclasses
 from ..core.dispatch.help import explain_namespace as _explain
+from ..core.dispatch.messages import message
 from ..core.tensor.copying import reduced
 from ..core.tensor.storage import Storage, copy_of_parts
 from ..core.tensor.tensor import Tensor, blank, from_host, wrap
@@ -59,6 +60,8 @@ class Parameter(Tensor, metaclass=_OwnedMeta):
             return Tensor._make_subclass(cls, data, requires_grad)
         # a user's own subclass of Tensor stays what it is, and is marked
         made = data.detach().requires_grad_(requires_grad)
+        if type(made) is not kind and kind in dispatching:
+            raise RuntimeError(message("parameter_of_a_class", kind=kind.__name__, made=type(made).__name__))
         if type(made) is not kind:
             raise RuntimeError(
                 f"Creating a Parameter from an instance of type {kind.__name__} requires that detach() returns an instance of "

@@ -16,9 +16,11 @@ from ..core.autograd.seen import note_beside
 from ..core.autograd.seen import see as _see
 from ..core.context.grad_mode import state as grad_state
 from ..core.context.overrides import PASS
+from ..core.dispatch.classes import CLASSES
 from ..core.dispatch.overloads import taken_apart
-from ..core.tensor.tensor import Tensor, from_host
+from ..core.tensor.tensor import Tensor, from_host, wrap
 from .indexing import keys
+from .making.creation import tensor as tensor_of
 from .support.losses import REDUCTIONS
 
 END = 2**63 - 1  # of a slice that goes to the end
@@ -201,6 +203,87 @@ def _max_pool2d(
 @_form("relu6")
 def _relu6(input: Any) -> Any:
     return _see("hardtanh", input, 0, 6)
+
+
+# --- for classes of tensors that compute for themselves, which modes see as one operator -----------------------------
+
+
+def _for_classes(*names: str) -> Callable[[Any], Any]:
+    def note(form: Any) -> Any:
+        def only(*args: Any, **kwargs: Any) -> Any:
+            return form(*args, **kwargs) if grad_state.dispatch_modes[-1] is CLASSES else PASS
+
+        taken_apart.update(dict.fromkeys(names, only))
+        return form
+
+    return note
+
+
+@_for_classes("dropout")
+def _dropout(input: Any, keep: Any, scale: Any) -> Any:
+    return _see("mul.Tensor", input, wrap(np.asarray(keep) * np.asarray(scale, input._np_dtype)))
+
+
+@_for_classes("equal")
+def _equal(input: Any, other: Any) -> Any:
+    return _see("equal", input, other)
+
+
+@_for_classes("to")
+def _to(self: Tensor, where: Any, target: Any, copy: bool, memory_format: Any) -> Any:
+    options = {} if target is None or target is self.dtype else {"dtype": target}
+    options |= {} if where is None or where == self.device else {"device": where}
+    if memory_format is not None and not self.is_contiguous(memory_format):
+        options["memory_format"] = memory_format
+    return _see("_to_copy", self, **options) if options or copy else self
+
+
+@_for_classes("new_tensor")
+def _new_tensor(self: Any, data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    made = tensor_of(data, dtype=dtype or self.dtype, device=device or self.device)
+    return made.requires_grad_() if requires_grad else made
+
+
+@_for_classes("einsum")
+def _einsum(operands: Any, inputs: Any, output: Any) -> Any:
+    """Operands one after the other: brought to one order of labels, multiplied (as matrices where sums allow), and summed."""
+    labels = [*dict.fromkeys(label for own in inputs for label in own)]
+    if any(len(set(own)) != len(own) for own in inputs) or len(operands) > 2:
+        return PASS
+    left = [*inputs[0]]
+    if len(operands) == 1:
+        gone = [left.index(label) for label in left if label not in output]
+        kept = [label for label in left if label in output]
+        made = operands[0].sum(gone) if gone else operands[0]
+        return made.permute([kept.index(label) for label in output])
+    (x, y), right = operands, [*inputs[1]]
+    both = [label for label in left if label in right and label in output]
+    summed = [label for label in left if label in right and label not in output]
+    rows, columns = ([label for label in own if label not in other] for own, other in ((left, right), (right, left)))
+    if any(label not in output for label in (*rows, *columns)):
+        return PASS
+    size = {label: max(n, m) for label in labels for n, m in [(_size(x, left, label), _size(y, right, label))]}
+    if any(_size(t, own, label) not in (size[label],) for t, own in ((x, left), (y, right)) for label in own):
+        return PASS
+    counts = [math.prod(size[label] for label in part) for part in (both, rows, summed, columns)]
+    x = x.permute([left.index(label) for label in (*both, *rows, *summed)]).reshape([counts[0], counts[1], counts[2]])
+    y = y.permute([right.index(label) for label in (*both, *summed, *columns)]).reshape([counts[0], *counts[2:]])
+    made = x.bmm(y).view([size[label] for label in (*both, *rows, *columns)])
+    return made.permute([[*both, *rows, *columns].index(label) for label in output])
+
+
+def _size(tensor: Tensor, own: list[Any], label: Any) -> int:
+    return tensor.shape[own.index(label)] if label in own else 1
+
+
+@_for_classes("older_norm")
+def _older_norm(input: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
+    if p not in (None, "fro") and not isinstance(p, (int, float)):
+        return PASS
+    dim = [dim] if isinstance(dim, int) else dim
+    options = {} if dtype is None else {"dtype": dtype}
+    order = 2 if p in (None, "fro") else p
+    return _see("linalg_vector_norm", input, order, None if dim is None else list(dim), keepdim, **options)
 
 
 # --- other names for other forms of an operator ---------------------------------------------------------------------

@@ -20,6 +20,7 @@ from ..core.array import devices
 from ..core.array.meta import MetaArray, evaluate, is_meta
 from ..core.autograd.engine import Hooks, RemovableHandle
 from ..core.context.grad_mode import enable_grad, set_grad_enabled
+from ..core.context.overrides import dispatching
 from ..core.context.tracing import recorder, structure
 from ..core.dispatch.messages import message
 from ..core.tensor.sparse import is_sparse
@@ -129,7 +130,13 @@ def beside(param: Tensor, array: Any) -> Tensor:
 
 def by_mesh(params: list[Tensor]) -> list[list[Tensor]]:
     """The parameters in batches that one program can update: those that are cut over devices, by their mesh and by whether in equal
-    parts, and the others."""
+    parts, and the others. NotImplementedError for one whose class computes for itself."""
+    if dispatching and (own := dispatching.intersection(type(t) for p in params for t in (p, p.grad))):
+        raise NotImplementedError(
+            f"a step of a parameter of class {own.pop().__name__}, which computes by __torch_dispatch__: a step is one program here, "
+            "which can't ask it. Give the optimizer the tensors that it holds, or write the update by operators under "
+            "torch.no_grad(): p.add_(p.grad, alpha=-lr)"
+        )
     if all(type(param._storage) not in (LaidStorage, PartsStorage) for param in params):
         return [params] if params else []
     batches: dict[Any, list[Tensor]] = {}

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..core.autograd.seen import note_results as _note_results
 from ..core.context.grad_mode import state as _state
+from ..core.dispatch.messages import message
 from ..core.tensor.tensor import Tensor
 
 __all__ = [
@@ -74,11 +75,20 @@ def is_traceable_wrapper_subclass(t: object) -> bool:
 
 
 def return_and_correct_aliasing(func: Any, args: Any, kwargs: Any, out: Any) -> Any:
-    """What a `__torch_dispatch__` gives back: for an operator that writes, the argument that it wrote to; else `out`."""
+    """What a `__torch_dispatch__` gives back: for an operator that writes, the argument that it wrote to; else `out`.
+
+    AssertionError if a view is of another class than what it looks into, where that is made of other tensors.
+    """
     schema = getattr(func, "_schema", None)
-    if schema is not None and schema.is_mutable and len(schema.returns) == 1:
-        named = schema.bind(args, kwargs or {}, func.overloadpacket.takes_numbers)
+    if schema is None:
+        return out
+    named = schema.bind(args, kwargs or {}, func.overloadpacket.takes_numbers)
+    if schema.is_mutable and len(schema.returns) == 1:
         return next((named[a.name] for a in schema.arguments if a.is_write and a.name in named), out)
+    if func.is_view and args and is_traceable_wrapper_subclass(args[0]):
+        for made in out if isinstance(out, (list, tuple)) else (out,):
+            if type(made) is not type(args[0]):
+                raise AssertionError(message("aliasing_of_types", func=func, given=type(args[0]), made=type(made)))
     return out
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..array import dtypes
 from ..context.grad_mode import state as grad_state
+from ..context.overrides import dispatching
 from ..context.tracing import Untraceable
 from ..tape import taking
 from ..tape.nodes import OWN, AccumulateGrad, Taped, add_arrays, is_differentiable
@@ -89,7 +90,7 @@ def _add(leaf: Tensor, value: Taped, taped: bool) -> None:
         return
     if type(leaf._view) is SparseLook:
         value = carried_gradient(leaf, value)
-    if grad_state.dispatch_modes and not in_parts and can_be_seen((value,)):
+    if (grad_state.dispatch_modes or dispatching) and not in_parts and can_be_seen((value,)):
         leaf._grad = grad_seen(held, value, taped)
     elif held is None:
         leaf._grad = blank(Tensor, leaf._storage.beside(value[0])) if in_parts else from_array(*value)  # type: ignore[attr-defined]

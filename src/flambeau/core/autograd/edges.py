@@ -11,6 +11,7 @@ from ..array import dtypes
 from ..array.size import Size
 from ..dispatch.messages import message
 from ..tape.nodes import AccumulateGrad, Edge, Node, OperatorNode, ViewNode, shown
+from ..tape.several import ViewsNode
 from ..tensor.tensor import Tensor
 
 
@@ -73,6 +74,8 @@ def shape_of(target: Any) -> tuple[tuple[int, ...], np.dtype]:
     if isinstance(node, ViewNode) and target.output_nr == 0:
         dtype = next((shape_of(GradientEdge(*e))[1] for e in node.edges if e), np.dtype(np.float32))
         return tuple(node.g.shape), dtype
+    if isinstance(node, ViewsNode):
+        return shape_of(GradientEdge(node.single(number), 0))
     metas = getattr(node, "metas", None)
     if metas is not None and len(metas) > number and len(metas[number]) == 2:
         return metas[number]  # type: ignore[no-any-return]

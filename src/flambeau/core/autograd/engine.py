@@ -16,17 +16,19 @@ import numpy as np
 
 from ..context.grad_mode import set_grad_enabled
 from ..context.grad_mode import state as grad_state
+from ..context.overrides import dispatching
 from ..context.tracing import Untraceable
 from ..context.warned import warn_once
 from ..dispatch.operator import Array, Arrays, operator
 from ..tape import taking
 from ..tape.nodes import AccumulateGrad, Edge, Node, Taped, Unrelated, add_arrays
-from ..tensor.sparse import SparseLook
+from ..tensor.sparse import SparseLook, to_array
 from ..tensor.tensor import Tensor, wrap
 from .accumulating import accumulate_at, add_to_grad, cast, dtype_of, fitted
 from .edges import GradientEdge, edge_of, leaf_of, refuse_unlike, shape_of
 from .handles import Hooks, RemovableHandle
 from .hooking import RETAINED, run_post_hooks, run_pre_hooks, tensor_of
+from .refusals import no_number, unlike_rows, without_graph
 from .seen import backward_seen, can_be_seen, ones_seen, see, sum_seen
 from .sparse import add_gradients, sparse_gradient, stored_gradient, through_sparse
 
@@ -64,6 +66,8 @@ def backward(
     for target in targets or ():
         if isinstance(target, Tensor) and edge_of(target) is None:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        if isinstance(target, Tensor) and grad_state.trace is None:
+            _retain_grad(target)
     wanted = None if targets is None else [_target_edge(t) for t in targets]
     _run(roots, _root_grads(roots, grad_tensors), bool(create_graph if retain_graph is None else retain_graph),
          create_graph, wanted, accumulate=targets or ())  # fmt: skip
@@ -95,14 +99,14 @@ def grad(
         made = grad(outputs, list(inputs.values()), grad_outputs, retain_graph, create_graph, only_inputs, allow_unused,
                     is_grads_batched, materialize_grads)  # fmt: skip
         return dict(zip(inputs, made, strict=True))
-    if is_grads_batched:
-        return _grad_by_rows(outputs, inputs, grad_outputs, bool(create_graph if retain_graph is None else retain_graph),
-                             create_graph=create_graph, allow_unused=allow_unused,
-                             materialize_grads=materialize_grads)  # fmt: skip
     if allow_unused is False and materialize_grads:
         raise ValueError(
             "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
         )
+    if is_grads_batched:
+        return _grad_by_rows(outputs, inputs, grad_outputs, bool(create_graph if retain_graph is None else retain_graph),
+                             create_graph=create_graph, allow_unused=allow_unused,
+                             materialize_grads=materialize_grads)  # fmt: skip
     roots, targets = _sequence(outputs), _sequence(inputs)
     if not targets:
         raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
@@ -142,10 +146,10 @@ def _grad_by_rows(
     sizes = {len(b) if b.ndim else -1 for b in batches if b is not None}
     for i, (root, given) in enumerate(itertools.zip_longest(roots, batches)):
         if given is None and root.numel() != 1:
-            raise _no_number(i, root.shape)
+            raise no_number(i, root.shape)
     for i, (b, root) in enumerate(zip(batches, roots, strict=False)):
         if b is not None and (b.ndim == 0 or b.shape[1:] != root.shape):
-            raise _unlike_rows(i, b.shape[1:], root.shape)
+            raise unlike_rows(i, b.shape[1:], root.shape)
     if len(sizes) != 1:
         if not sizes:
             option = "`is_grads_batched`"
@@ -155,20 +159,18 @@ def _grad_by_rows(
             )
         raise ValueError(f"grads of a batch should all have one first size, got {sorted(sizes)}")
     (size,) = sizes
+    filled = options.pop("materialize_grads") and options["allow_unused"] is not False
+    options["allow_unused"] = filled or options["allow_unused"]
     rows = [
         grad(roots, inputs, [None if b is None else b[i] for b in batches], retain_graph or i < size - 1, **options)
         for i in range(size)
     ]
-    return tuple(None if column[0] is None else _stacked(column) for column in zip(*rows, strict=True))
-
-
-def _unlike_rows(i: int, given: Any, shape: Any) -> RuntimeError:
-    option, batch = "is_grads_batched=True", "batch dimension"
-    return RuntimeError(
-        f"If `{option}`, we interpret the first dimension of each grad_output as the {batch}. The sizes of the remaining dimensions "
-        f"are expected to match the shape of corresponding output, but a mismatch was detected: grad_output[{i}] has a shape of "
-        f"{given} and output[{i}] has a shape of {shape}."
-    )
+    found = [None if column[0] is None else _stacked(column) for column in zip(*rows, strict=True)]
+    if filled:  # of one row's shape, as in PyTorch
+        found = [
+            wrap(jnp.zeros(*shape_of(t))) if g is None else g for g, t in zip(found, _sequence(inputs), strict=True)
+        ]
+    return tuple(found)
 
 
 @operator(methods=False, public=(), grad="StackBackward0", narrow=True)
@@ -201,23 +203,6 @@ def _refuse_inner(edge: Edge) -> None:
         )
 
 
-def _without_graph(i: int, root: Any) -> RuntimeError:
-    error = RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
-    error.add_note(
-        f"(Its shape is {list(root.shape)}. It was computed under no_grad(), or from tensors none of which requires grad: .item(), "
-        ".detach(), .numpy(), torch.tensor(...), argmax and comparisons on the way cut a loss off from its parameters; frozen ones, with "
-        "requires_grad=False, have none.)"
-    )
-    return error
-
-
-def _no_number(i: int, shape: Any) -> RuntimeError:
-    return RuntimeError(
-        f"grad can be implicitly created only for scalar outputs; output {i} has shape {list(shape)}: make a number of it "
-        "(loss.mean()), or pass gradient="
-    )
-
-
 def _root_grads(roots: list[Any], given: Any) -> list[Taped]:
     gradients = [None] * len(roots) if given is None else _sequence(given)
     if len(gradients) != len(roots):
@@ -225,16 +210,16 @@ def _root_grads(roots: list[Any], given: Any) -> list[Taped]:
     made: list[Taped] = []
     for i, (root, gradient) in enumerate(zip(roots, gradients, strict=True)):
         if edge_of(root) is None:
-            raise _without_graph(i, root)
+            raise without_graph(i, root)
         if isinstance(root, GradientEdge):
             made.append(_edge_gradient(i, root, gradient))
             continue
         if gradient is None:
             if root._storage.value.size != 1 if root._view is None else root._view.numel != 1:
-                raise _no_number(i, root.shape)
+                raise no_number(i, root.shape)
             if root._np_dtype.kind == "c":
                 raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {root.dtype}")
-            nowhere = root.device.type == "meta"
+            nowhere = root.device.type == "meta" or type(root) in dispatching
             one = root._array if nowhere else _one(tuple(root.shape), root._np_dtype)
             made.append(ones_seen(root) or (one, None))
             continue
@@ -243,7 +228,7 @@ def _root_grads(roots: list[Any], given: Any) -> list[Taped]:
         refuse_unlike(i, gradient, root.shape, root._np_dtype)
         if type(root._view) is SparseLook:
             gradient = stored_gradient(root, gradient)
-        made.append((gradient._array, gradient._tape_edge()))
+        made.append((to_array(gradient), gradient._tape_edge()))
     return made
 
 
@@ -254,7 +239,7 @@ def _edge_gradient(i: int, root: GradientEdge, gradient: Any) -> Taped:
         return gradient._array, gradient._tape_edge()
     shape, dtype = shape_of(root)
     if np.prod(shape) != 1:
-        raise _no_number(i, shape)
+        raise no_number(i, shape)
     return _one(shape, dtype), None
 
 
@@ -373,7 +358,7 @@ class _Queue:
             value = cast(value, dtype_of(held))  # summed in place, in the dtype of what came first
         if held is None:
             slots[number] = value
-        elif grad_state.dispatch_modes and can_be_seen((held, value)):
+        elif (grad_state.dispatch_modes or dispatching) and can_be_seen((held, value)):
             slots[number] = sum_seen(held, value)
         else:
             slots[number] = add_gradients(held, value, self.taped)
@@ -410,12 +395,16 @@ def _run(
             if trace is not None and node.order < trace.start and type(node) is not AccumulateGrad and not targets:
                 raise RuntimeError(_OLDER)
             if node.pre_hooks and (within is None or node in within):
-                slots = run_pre_hooks(node, slots, to_run is None or node in to_run or bool(accumulate))
+                slots, shown = run_pre_hooks(node, slots, to_run is None or node in to_run or bool(accumulate))
+            else:
+                shown = slots
             if targets:
-                for number, value in enumerate(slots):
+                for number, value in enumerate(shown):
                     if value is not None and (node, number) in targets:
                         arrived[node, number] = value
                 if node not in to_run and not (accumulate and type(node) is AccumulateGrad):  # type: ignore[operator]
+                    if accumulate and node.post_hooks:  # it is there, and has no gradient to give
+                        run_post_hooks(node, [None] * len(node.edges), slots)
                     continue
             if trace is not None and node.order < trace.start and type(node) is not AccumulateGrad:
                 raise Untraceable(_OLDER)
@@ -472,7 +461,7 @@ def _backward_of(node: Node, slots: list[Taped | None], taped: bool, anomaly: An
         return [None] * len(node.edges)
     if anomaly is not None:
         return anomaly(node, slots, taped)
-    if grad_state.dispatch_modes and (seen := backward_seen(node, slots, taped)) is not None:
+    if (grad_state.dispatch_modes or dispatching) and (seen := backward_seen(node, slots, taped)) is not None:
         return seen
     if taped:
         return list(node.backward_taped(slots))

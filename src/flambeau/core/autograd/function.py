@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 import jax.numpy as jnp
 
 from ..array import dtypes
+from ..array.owned import OwnedArray
 from ..context import overrides
 from ..context.grad_mode import set_grad_enabled
 from ..context.grad_mode import state as grad_state
 from ..dispatch.messages import message
 from ..tape import taking
 from ..tape.nodes import OWN, AccumulateGrad, Node, Refusing, Saved, Taped, freed, is_differentiable
-from ..tensor.sparse import is_sparse, stored, to_array
+from ..tensor.sparse import from_array, is_sparse, stored, to_array
 from ..tensor.tensor import Tensor, wrap
+from ..tensor.wrappers import tensor_of_owned
 from .hooking import taped_of, tensor_of
 
 
@@ -29,7 +31,9 @@ class Snapshots(Saved):
 
     def __init__(self, tensors: Sequence[Any]):
         self.members: Any = [
-            (t, _whole(t), t._view, t._tape_edge())
+            (t, OwnedArray.of(t), None, t._tape_edge())
+            if type(t) in overrides.dispatching
+            else (t, _whole(t), t._view, t._tape_edge())
             if isinstance(t, Tensor) and not is_sparse(t)
             else (t, None, None, None)
             for t in tensors
@@ -40,6 +44,8 @@ class Snapshots(Saved):
 
     def __getitem__(self, i: Any) -> Any:
         tensor, whole, view, edge = self.members[i]
+        if type(whole) is OwnedArray:
+            return tensor_of_owned(whole, edge)
         if whole is None or (_whole(tensor) is whole and tensor._view is view and tensor._tape_edge() is edge):
             return tensor
         made = wrap(whole)
@@ -201,7 +207,7 @@ class FunctionNode(Node):
         return gradient.to(dtypes.from_numpy(dtype))
 
     def backward(self, cotangents: list[Any]) -> Sequence[Any]:
-        results = self._call([None if c is None else wrap(c) for c in cotangents])
+        results = self._call([None if c is None else from_array(c) for c in cotangents])
         return [None if r is None else _arrived(r, e) for r, e in zip(results, self.edges, strict=True)]
 
     def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:

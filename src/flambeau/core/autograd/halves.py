@@ -13,7 +13,7 @@ from ..tape.nodes import Edge, Node, Taped
 from ..tensor.tensor import Tensor
 from . import engine
 from .edges import GradientEdge, edge_of
-from .hooking import RETAINED, taped_of
+from .hooking import JOINT, taped_of
 
 
 class Rest:
@@ -43,7 +43,7 @@ def inputs_first(outputs: Sequence[Any], inputs: Sequence[Tensor], grad_outputs:
     rest = Rest(between)
     given = engine._root_grads(list(outputs), grad_outputs)
     joints = {node for node in to_run if any(e is not None and e[0] not in between for e in node.edges)}
-    handles = [engine._hooks_of(node, RETAINED).add(_keeper(rest, node)) for node in joints]
+    handles = [engine._hooks_of(node, JOINT).add(_keeper(rest, node)) for node in joints]
     try:
         found = _first_half(roots, outputs, given, wanted, rest)
     finally:

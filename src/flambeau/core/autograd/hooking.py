@@ -8,8 +8,8 @@ from ..tape.nodes import Node, Taped, is_differentiable
 from ..tensor.sparse import from_array, to_array
 from ..tensor.tensor import Tensor
 
-# keys of `pre_hooks` beside output numbers: on all outputs; keeping gradients, which comes last
-ALL, RETAINED = -1, -2
+# keys of `pre_hooks` beside output numbers, in their order: what keeps gradients, hooks on all outputs, what keeps the node's own
+RETAINED, ALL, JOINT = -1, -2, -3
 _JOINED = (
     "cell",
 )  # operators whose results come from several nodes in PyTorch: some have a gradient there, others no turn
@@ -25,24 +25,26 @@ def taped_of(tensor: Tensor | None) -> Taped | None:
     return None if tensor is None else (to_array(tensor), tensor._tape_edge())
 
 
-def run_pre_hooks(node: Node, slots: list[Taped | None], runs: bool) -> list[Taped | None]:
-    """Run the hooks on single outputs (of tensors), then those on all of them (of a node that `runs`), then the keepers."""
+def run_pre_hooks(node: Node, slots: list[Taped | None], runs: bool) -> tuple[list[Taped | None], list[Taped | None]]:
+    """Run the hooks on single outputs (of tensors), then the keepers, then those on all of them (of a node that `runs`). Gives
+    what the node gets, and what its outputs' gradients are."""
     assert node.pre_hooks is not None
-    slots = list(slots)
+    slots = arrived = list(slots)
     told = not node.inner and getattr(getattr(node, "program", None), "name", None) not in _JOINED
     for number, hooks in sorted(
         node.pre_hooks.items(), key=lambda item: -min(item[0], 0)
     ):  # outputs as they were hooked
         for hook in list(hooks.values()):
-            if number == RETAINED:
+            if number in (RETAINED, JOINT):
                 hook(list(map(tensor_of, slots)))
             elif number == ALL:
                 if runs:
+                    arrived = list(slots) if arrived is slots else arrived
                     given = tuple(map(tensor_of, slots))
                     slots = _replacing(hook, hook(given), given)
             elif slots[number] is not None or told:
                 slots[number] = _hooked(hook, slots[number])
-    return slots
+    return slots, arrived
 
 
 def run_post_hooks(node: Node, results: list[Taped | None], slots: list[Taped | None]) -> list[Taped | None]:

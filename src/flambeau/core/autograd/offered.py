@@ -6,6 +6,8 @@ from typing import Any
 
 import jax
 
+from ..context.telling import warn
+from ..dispatch.messages import message
 from ..dispatch.signature import ARRAY, ARRAYS, FLOAT, SCALAR
 from ..tape.nodes import AccumulateGrad, Node, OperatorNode, freed, shown
 from ..tensor.tensor import Tensor, wrap
@@ -157,3 +159,10 @@ Node.__repr__ = _node_repr  # type: ignore[assignment, method-assign]
 Node.__lt__ = lambda self, other: self.order < other.order  # type: ignore[operator]
 
 __all__: list[str] = []
+
+
+def _tell_of_grad(self: Tensor) -> None:
+    warn(message("grad_of_computed"))
+
+
+Tensor._tell_of_grad = _tell_of_grad  # type: ignore[attr-defined]

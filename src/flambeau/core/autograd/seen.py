@@ -7,20 +7,28 @@ A node's gradient is written in ATen's operators where there is a form for its o
 from __future__ import annotations
 
 import contextlib
+import functools
+import operator
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ..array import formats
 from ..array.meta import MetaArray
+from ..array.owned import OwnedArray
+from ..context import overrides
 from ..context.grad_mode import state as grad_state
 from ..context.overrides import PASS, OperatorHandle
+from ..dispatch import classes
+from ..dispatch.classes import classes_asked
 from ..dispatch.overloads import ops, seen_by_mode
 from ..dispatch.signature import ARRAY, ARRAYS, FLOAT, SCALAR
-from ..tape.nodes import CopySlices, Node, OperatorNode, Taped, ViewNode, is_differentiable, taped_call
+from ..tape.nodes import CopySlices, Node, OperatorNode, Taped, ViewNode, freed, is_differentiable, taped_call
 from ..tape.places import Through
-from ..tensor.sparse import SparseArray, from_array
+from ..tape.several import ViewsNode
+from ..tensor.sparse import SparseArray, from_array, to_array
 from ..tensor.tensor import Tensor, wrap
+from ..tensor.wrappers import tensor_of_owned
 
 forms: dict[
     str, Callable[[Any, Call], Any]
@@ -93,6 +101,8 @@ def _of_this_pass() -> dict[int, Tensor]:
 def tensor_for(taped: Taped) -> Tensor:
     """A value of this backward pass as the tensor that an operator has given, or as one of its own."""
     array, edge = taped
+    if type(array) is OwnedArray:
+        return tensor_of_owned(array, edge)  # type: ignore[no-any-return]
     known = _of_this_pass().get(id(array))
     if known is not None and known._array is array and (not grad_state.grad or known._tape_edge() == edge):
         return known  # type: ignore[no-any-return]
@@ -104,8 +114,9 @@ def tensor_for(taped: Taped) -> Tensor:
 
 def taped_for(tensor: Tensor) -> Taped:
     """The way back."""
-    array = tensor._array
-    _of_this_pass()[id(array)] = tensor
+    array = to_array(tensor)
+    if type(array) is not OwnedArray:
+        _of_this_pass()[id(array)] = tensor
     return array, tensor._tape_edge() if grad_state.grad else None
 
 
@@ -193,46 +204,85 @@ class Call:
 
 def sum_seen(a: Taped, b: Taped) -> Taped:
     """The sum of two gradients, as an operator."""
-    return taped_for(tensor_for(a) + tensor_for(b))
+    with _asking((a, b)):
+        return taped_for(tensor_for(a) + tensor_for(b))
 
 
 def grad_seen(held: Tensor | None, value: Taped, taped: bool) -> Tensor:
     """What a leaf's `.grad` becomes, as operators."""
-    more = tensor_for(value)
-    if held is None:
-        made = more if taped else see("detach", more)
-        return from_array(made._array, value[1])
-    if taped or held._tape_edge() is not None:
-        return held + more  # type: ignore[operator, no-any-return]
-    return see("add_.Tensor", held, more)  # type: ignore[no-any-return]
+    with _asking((value,), held):
+        more = tensor_for(value)
+        if held is None:
+            made = more if taped else see("detach", more)
+            return from_array(to_array(made), value[1])
+        if taped or held._tape_edge() is not None or type(more) is not type(held):
+            return held + more  # type: ignore[operator, no-any-return]
+        return see("add_.Tensor", held, more)  # type: ignore[no-any-return]
 
 
 def can_be_seen(values: Any) -> bool:
-    """Whether these gradients are tensors that operators take."""
-    return bool(grad_state.dispatch_modes) and not any(v is not None and type(v[0]) is SparseArray for v in values)
+    """Whether these gradients are tensors that operators take, and somebody is to see it."""
+    if not grad_state.dispatch_modes and not owned_among(values):
+        return False
+    return not any(v is not None and type(v[0]) is SparseArray for v in values)
+
+
+def owned_among(values: Any) -> bool:
+    """Whether there are tensors among gradients whose classes compute for themselves."""
+    return any(v is not None and type(v[0]) is OwnedArray for v in values)
+
+
+def _asking(values: Any, held: Any = None) -> Any:
+    """A context in which classes with a `__torch_dispatch__` are asked, if there are tensors of such among these."""
+    owned = overrides.dispatching and (owned_among(values) or type(held) in overrides.dispatching)
+    return classes_asked() if owned else contextlib.nullcontext()
 
 
 def backward_seen(node: Node, slots: list[Taped | None], taped: bool) -> list[Taped | None] | None:
     """A node's gradients by operators; None for a node that calls operators itself, or of which only itself knows."""
-    if not can_be_seen(slots):
-        return None
+    if overrides.dispatching and _of_classes(node, slots):
+        with classes_asked():
+            return _by_operators(node, slots, taped, whole=False)
+    return _by_operators(node, slots, taped) if can_be_seen(slots) else None
+
+
+def _of_classes(node: Node, slots: list[Taped | None]) -> bool:
+    if not isinstance(node, (OperatorNode, ViewNode, ViewsNode, CopySlices)):
+        return False
+    saved = node.saved if isinstance(node, OperatorNode) else ()
+    if not owned_among(slots) and not (type(saved) is list and any(type(a) is OwnedArray for a in saved)):
+        return False
+    if saved is None:
+        raise freed(node.label)
+    return True
+
+
+def _by_operators(node: Node, slots: list[Taped | None], taped: bool, whole: bool = True) -> list[Taped | None] | None:
     if isinstance(node, OperatorNode) and node.saved is not None:
-        made = _of_operator(node, slots, taped)
+        made = _of_operator(node, slots, taped, whole)
     elif isinstance(node, (ViewNode, CopySlices)):
         made = _of_view(node, slots)
+    elif isinstance(node, ViewsNode):
+        parts = [_of_view(node.single(i), [slot])[0] for i, slot in enumerate(slots) if slot is not None]
+        made = [functools.reduce(operator.add, parts)]
     else:
         return None
     return [None if m is None else taped_for(m) for m in made]
 
 
-def _of_operator(node: OperatorNode, slots: list[Taped | None], taped: bool) -> list[Any]:
+def _of_operator(node: OperatorNode, slots: list[Taped | None], taped: bool, whole: bool = True) -> list[Any]:
     form = forms.get(node.program.name.rstrip("_"))
     alone = slots[0] is not None and all(s is None for s in slots[1:])
     program, given = node._derivative(slots), [tensor_for(s) for s in slots if s is not None]
     edges = dict(zip(node.wanted, node.edges, strict=True))
-    saved = [
-        tensor_for((a, edges.get(i) if taped else None)) if hasattr(a, "shape") else a for i, a in enumerate(node.saved)
-    ]
+    saved: list[Any] = (
+        []
+        if not whole
+        else [
+            tensor_for((a, edges.get(i) if taped else None)) if hasattr(a, "shape") else a
+            for i, a in enumerate(node.saved)
+        ]
+    )
 
     def run(*values: Any) -> list[Tensor]:
         ordered = [*values[len(given) :], *values[: len(given)]]
@@ -286,11 +336,17 @@ def _of_view(node: Any, slots: list[Taped | None]) -> list[Any]:
 
 def ones_seen(root: Any) -> Taped | None:
     """The gradient of a number by itself; None if nobody is to see it."""
+    if isinstance(root, Tensor) and type(root) in overrides.dispatching:
+        with classes_asked():
+            made = see("ones_like", root, pin_memory=False, memory_format=formats.preserve_format)
+        return to_array(made), None
     if not grad_state.dispatch_modes or not isinstance(root, Tensor) or type(root._storage.value) is MetaArray:
         return None
     made = see("ones_like", root, pin_memory=False, memory_format=formats.preserve_format)
     return made._array, None
 
+
+classes.note_results = note_results
 
 __all__ = [
     "Call", "backward_seen", "can_be_seen", "forms", "grad_seen", "note_beside", "note_results", "ones_seen", "quietly", "see",

@@ -23,6 +23,7 @@ class _State(threading.local):
         Any, ...
     ] = ()  # the function modes (see overrides.py) that see this thread's calls, the innermost last
     dispatch_modes: tuple[Any, ...] = ()  # and those that see the operators under them
+    below_classes = False  # whether classes with a `__torch_dispatch__` are being asked already, or are not to be
     subclasses = True  # whether arguments with a `__torch_function__` are asked
     skip_once = False  # whether the next question for such arguments is to find none
     around: bool = False  # whether a call has to look at modes or autocast before it computes

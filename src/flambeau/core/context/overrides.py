@@ -65,6 +65,51 @@ class _Disabled:
 disabled: _Disabled = _Disabled()
 
 
+class _DispatchDisabled:
+    """The `__torch_dispatch__` of tensors themselves: the operator runs as if there were no such classes."""
+
+    __name__ = __qualname__ = "_disabled_torch_dispatch_impl"
+
+    def __call__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        with no_dispatch():
+            return func(*args, **(kwargs or {}))
+
+
+dispatch_disabled: _DispatchDisabled = _DispatchDisabled()
+# The classes with a `__torch_dispatch__` of which there have been tensors. While there are none, nobody looks for them.
+dispatching: set[type] = set()
+# What lets them compute a call, put here by `dispatch/classes.py`: (function, args, kwargs)
+by_classes: Callable[[Any, Any, Any], Any] = lambda run, args, kwargs: PASS  # noqa: E731
+
+
+def computes_itself(kind: type) -> bool:
+    """Whether a class of tensors has a `__torch_dispatch__` of its own."""
+    return getattr(kind, "__torch_dispatch__", dispatch_disabled) not in (dispatch_disabled, disabled)
+
+
+def of_a_class(values: Iterable[Any]) -> bool:
+    """Whether a class with a `__torch_dispatch__` is to be asked about these values, and is not yet."""
+    if not dispatching or state.below_classes:
+        return False
+    return not dispatching.isdisjoint(map(type, _spread(values)))
+
+
+def ask_classes(run: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What classes with a `__torch_dispatch__` make of a call; PASS if there is none to ask."""
+    return by_classes(run, args, kwargs) if of_a_class((*args, *kwargs.values())) else PASS
+
+
+class no_dispatch:
+    """While inside, classes with a `__torch_dispatch__` are not asked (`torch._C._DisableTorchDispatch`)."""
+
+    def __enter__(self) -> None:
+        self.before: bool = state.below_classes
+        state.below_classes = True
+
+    def __exit__(self, *exc: object) -> None:
+        state.below_classes = self.before
+
+
 class no_subclasses:
     """While inside, no argument has a say; modes still have (`torch._C.DisableTorchFunctionSubclass`)."""
 
@@ -141,6 +186,11 @@ def pop() -> Any:
 
 
 def has_say(value: Any) -> bool:
+    """Whether a value's class has a `__torch_function__` of its own that is in force now, or is to be asked about operators."""
+    return has_function(value) or (type(value) in dispatching and not state.below_classes)
+
+
+def has_function(value: Any) -> bool:
     """Whether a value's class has a `__torch_function__` of its own that is in force now."""
     kind = type(value)
     if kind in _SILENT or not state.subclasses:
@@ -174,13 +224,15 @@ def _spread(values: Iterable[Any]) -> Iterable[Any]:
 
 def ask(face: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What a mode or an argument makes of the call; PASS if there is none to ask."""
-    if not state.modes and (not state.subclasses or (all_silent(args) and all_silent(kwargs.values()))):
+    if not state.modes and (
+        not (state.subclasses or dispatching) or (all_silent(args) and all_silent(kwargs.values()))
+    ):
         return PASS
     about = face.__dict__
     values = list(_spread((*args, *kwargs.values()))) if about.get("asks_arguments", True) else []
     found = with_a_say(values) if state.subclasses else []
     if not found and not state.modes:
-        return PASS
+        return ask_classes(face, args, kwargs)
     public, in_python = about.get("public", face), about.get("in_python", False)
     if about.get("spreads") and len(args) == 2 and isinstance(args[1], (list, tuple)):
         args = (args[0], *args[1])
@@ -458,7 +510,7 @@ class attribute(property):
 def _ask_attribute(public: Any, args: tuple[Any, ...]) -> Any:
     found = with_a_say(args[:1], everyone=bool(state.modes)) if state.subclasses else []
     if not state.modes and not found:
-        return PASS
+        return ask_classes(public, args, {})
     return dispatch(public, found, args, None, False)
 
 
@@ -486,7 +538,7 @@ def has_torch_function(relevant_args: Iterable[Any]) -> bool:
     """Whether a mode is on, or one of these arguments has a `__torch_function__` that is in force."""
     if skips_once():
         return False
-    return bool(state.modes) or any(map(has_say, relevant_args))
+    return bool(state.modes) or any(map(has_function, relevant_args))
 
 
 def has_torch_function_unary(obj: Any) -> bool:

@@ -15,11 +15,12 @@ from ...native import channels_last
 from ..array.devices import brought_together
 from ..array.dtypes import can_cast
 from ..array.meta import MetaArray, NoData, any_meta, evaluate
+from ..array.owned import Stale, Unasked
 from ..array.return_types import written_type
 from ..context import overrides
 from ..context.grad_mode import no_grad
 from ..context.grad_mode import state as grad_state
-from ..context.overrides import PASS, Overridden, ask, has_say, plain
+from ..context.overrides import PASS, Overridden, ask, ask_classes, has_say, of_a_class, plain
 from ..context.warned import warn
 from ..tape.nodes import OperatorNode, Program, is_differentiable
 from ..tensor.sparse import SparseOperand
@@ -61,7 +62,7 @@ def arrays_of(
                 arrays.append(value)
                 numbers = True
                 continue
-            if asks and has_say(value):
+            if has_say(value) if asks else of_a_class((value,)):
                 raise Overridden(f"{name}(): {kind.__name__} has a say")
             if not isinstance(value, Tensor):
                 if len(arrays) < tensors and not isinstance(value, (jax.Array, MetaArray)):
@@ -208,6 +209,8 @@ def wrapped(op: Operator, out: Any) -> Any:
 def _without_values(error: Exception, op: Operator, program: Program, arrays: list[Any], asked: Any) -> Any:
     """What a call that has failed gives if there are arrays without values among its arguments, or such that have to be brought
     to the other processes; else raises the error: that about an argument's kind, if a public function was `asked`."""
+    if isinstance(error, (Stale, Unasked)):
+        raise error
     if type(error) is NoData and any_meta(arrays):
         _check_places(op, arrays)
         try:
@@ -271,8 +274,8 @@ def lifted(op: Operator, asks: bool = False) -> Callable[..., Any]:
                     looked.add(key)
             arrays, taped, numbers = arrays_of(op, name, key, dynamic, asks, tensors, views)
         except TypeError as error:
-            if not asks or (found := ask(call, args, kwargs)) is PASS:
-                if type(error) is NoCount:
+            if (found := (ask if asks else ask_classes)(call, args, kwargs)) is PASS:
+                if asks and type(error) is NoCount:
                     raise misfit(call, args, kwargs) or TypeError(str(error)) from None
                 raise
             return found
@@ -332,7 +335,7 @@ def inplace_form(op: Operator, name: str, asks: bool = False) -> Callable[..., A
             program = op.write_program(key)
             arrays, taped, numbers = arrays_of(op, name, key, dynamic, asks, tensors)
         except TypeError:
-            if not asks or (found := ask(call, (input, *args), kwargs)) is PASS:
+            if (found := (ask if asks else ask_classes)(call, (input, *args), kwargs)) is PASS:
                 raise
             return found
         except SparseOperand as error:

@@ -19,6 +19,7 @@ from jax import lax
 
 from ...native import reading
 from ..array import devices
+from ..array.owned import OwnedArray
 from ..context.grad_mode import no_grad, state
 from ..context.tracing import Demand, Refusal
 from ..tensor.tensor import Tensor, wrap
@@ -36,7 +37,7 @@ def on_host(tensor: Any) -> np.ndarray | None:
     array = tensor._array
     if isinstance(array, np.ndarray):  # in a forked process
         return array
-    if isinstance(array, jax.core.Tracer) or array.is_deleted():
+    if isinstance(array, (jax.core.Tracer, OwnedArray)) or array.is_deleted():
         return None
     device = getattr(array.sharding, "_device", None)  # a tenth of what `devices()` costs
     if device is None:

@@ -149,7 +149,10 @@ def _given(face: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[li
     names: list[str] = []
     for i, parameter in enumerate(_parameters(face)):
         if parameter.kind is parameter.VAR_POSITIONAL:
-            values.append(_Rest(args[i:]))
+            rest = args[i:]
+            if len(rest) == 1 and isinstance(rest[0], (list, tuple)) and all(isinstance(m, Tensor) for m in rest[0]):
+                rest = tuple(rest[0])  # tensors in a list
+            values.append(_Rest(rest))
             names.append(parameter.name)
             args = args[: i + 1]
             break

@@ -19,7 +19,7 @@ import numpy as np
 from ..array import devices, dtypes
 from ..context import doors
 from ..context.grad_mode import state as grad_state
-from ..context.overrides import PASS, OperatorHandle, ask
+from ..context.overrides import PASS, OperatorHandle, ask, ask_classes, dispatching
 from ..tensor.tensor import Tensor
 from .schema import FunctionSchema, parse
 
@@ -479,6 +479,8 @@ def shown_to_modes(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         if grad_state.dispatch_modes:
             return dispatch_operator(function, call, args, kwargs)
+        if dispatching and (found := ask_classes(call, args, kwargs)) is not PASS:
+            return found
         return function(*args, **kwargs)
 
     return call

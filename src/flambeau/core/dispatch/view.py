@@ -11,13 +11,15 @@ from ..array import geometry
 from ..array.geometry import Geometry
 from ..context import overrides
 from ..context.grad_mode import state as grad_state
-from ..context.overrides import PASS, all_silent, ask, plain
+from ..context.overrides import PASS, all_silent, ask, ask_classes, plain
 from ..tape.nodes import camel
+from ..tape.several import ViewsNode
 from ..tensor.looks import check_inside
 from ..tensor.sparse import SparseOperand
 from ..tensor.tensor import Tensor
 from .call import around as _around
 from .errors import OfKind
+from .messages import message
 from .misfits import Known, misfit
 from .operator import _attach, _names, _publish
 from .signature import by_their_names, spread_parameter
@@ -66,6 +68,25 @@ def view(
     return declare
 
 
+_SEVERAL = ("UnbindBackward0", "SplitBackward0", "SplitWithSizesBackward0")  # others look at one slice after the other
+
+
+@functools.lru_cache(1024)
+def _not_written(label: str, number: int) -> str:
+    return message("output_of_several_views", i=number, name=label.removesuffix("Backward0"))
+
+
+def _of_one_node(views: list[Tensor]) -> tuple[Tensor, ...]:
+    """The views that one call has made, as outputs of one node, which may not be written to."""
+    if views and views[0]._edge is not None and views[0]._edge[0].label in _SEVERAL:
+        node = ViewsNode.of([view._edge[0] for view in views])  # type: ignore[index]
+        for number, view in enumerate(views):
+            view._edge = (node, number)
+            if view._refusal is None:
+                view._refusal = _not_written(node.label, number)
+    return tuple(views)
+
+
 def _seeing(
     function: Callable[..., Any], grad: str | Callable[..., str], absolute: bool, asks: bool, number: str | None
 ) -> Callable[..., Any]:
@@ -80,7 +101,7 @@ def _seeing(
         if grad_state.around and (found := _around(call, (), function, asks, (input, *args), kwargs)) is not PASS:
             return found
         if type(input) not in plain or kwargs or not all_silent(args):
-            if asks and (found := ask(call, (input, *args), kwargs)) is not PASS:
+            if (found := (ask if asks else ask_classes)(call, (input, *args), kwargs)) is not PASS:
                 return found
             if not isinstance(input, Tensor):
                 raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(input).__name__}")
@@ -110,7 +131,7 @@ def _seeing(
         label = grad if isinstance(grad, str) else grad(*args, **kwargs)
         if isinstance(made, Geometry):
             return input._look(made, label, relative)
-        return tuple(input._look(m, label, r) for m, r in zip(made, relative, strict=True))  # type: ignore[arg-type]
+        return _of_one_node([input._look(m, label, r) for m, r in zip(made, relative, strict=True)])  # type: ignore[arg-type]
 
     geometry_of, *others = names.values()  # callers give the tensor
     taken = [geometry_of.replace(name="input", annotation="Array"), *others]

@@ -461,7 +461,7 @@ def hooked(edge: Edge | None, base: Edge | None) -> bool:
         node = edge[0]
         if node.pre_hooks or node.post_hooks:
             return True
-        edge = node.edges[0] if isinstance(node, ViewNode) else None
+        edge = node.edges[0] if isinstance(node, ViewNode) or hasattr(node, "places") else None
     return False
 
 

@@ -9,9 +9,11 @@ from typing import Any
 
 from ..array.geometry import Geometry
 from ..context.grad_mode import state as grad_state
+from .declared import DeclaredStorage
 from .sparse import SparseStorage, is_sparse, make, stored
 from .storage import Kept, Storage, copy_of_parts
 from .tensor import _INTERNAL, Tensor, blank
+from .wrappers import declared
 
 
 def warn_if_has_hooks(tensor: Tensor) -> None:
@@ -34,6 +36,16 @@ def _reduce(self: Tensor, protocol: Any) -> Any:
 
 def reduced(self: Tensor) -> Any:
     """What `pickle` keeps of a tensor."""
+    if type(self._storage) is DeclaredStorage:
+        about = (
+            self.dtype,
+            tuple(self.shape),
+            self.stride(),
+            self.storage_offset(),
+            str(self.device),
+            self.requires_grad,
+        )
+        return _rebuild_declared, (type(self), about, own_state(self))
     if is_sparse(self):
         held = stored(self)
         parts = (held.indices, held.values, held.shape, held.coalesced, held.layout)
@@ -58,6 +70,8 @@ def _deep_copy(self: Tensor, memo: dict[int, Any]) -> Any:
             "see https://github.com/pytorch/pytorch/pull/103001"
         )
     kind = type(self)
+    if type(self._storage) is DeclaredStorage:
+        return _deep_copy_declared(self, memo)
     if kind is not Tensor and type(self.new_empty([])) is not kind:
         raise RuntimeError(
             "The default implementation of __deepcopy__() for non-wrapper subclasses only works for subclass types that "
@@ -90,6 +104,27 @@ def _deep_copy(self: Tensor, memo: dict[int, Any]) -> Any:
     return made
 
 
+def _deep_copy_declared(self: Any, memo: dict[int, Any]) -> Any:
+    made = self.clone()
+    if type(made) is not type(self):
+        raise RuntimeError(
+            "The default implementation of __deepcopy__() for wrapper subclasses only works for subclass types that implement "
+            "clone() and for which cloning returns another instance of the same subclass. You should either properly implement "
+            "clone() for your subclass or override __deepcopy__() if it is intended behavior for clone() to return an instance of "
+            "a different type."
+        )
+    memo[id(self)] = made
+    made._edge, made._base = None, None
+    if self.requires_grad:
+        made.requires_grad_()
+    if self._grad is not None:
+        made._grad = deepcopy(self._grad, memo)
+    attributes, slots = _attributes(self)
+    for name, value in (*attributes.items(), *slots.items()):
+        setattr(made, name, deepcopy(value, memo))
+    return made
+
+
 def _attributes(tensor: Tensor) -> tuple[dict[str, Any], dict[str, Any]]:
     """The attributes that are the user's: those in `__dict__`, and those in the slots of a subclass."""
     slots = [name for name in copyreg._slotnames(type(tensor)) if name not in _INTERNAL]  # type: ignore[attr-defined]
@@ -108,6 +143,12 @@ def own_state(tensor: Tensor) -> Any:
 def _rebuild_sparse(cls: type, parts: Any, requires_grad: bool, state: Any) -> Any:
     seen = make(*parts)
     return _with_state(blank(cls, seen._storage, seen._view), requires_grad, state)
+
+
+def _rebuild_declared(cls: type, about: Any, state: Any) -> Any:
+    dtype, shape, strides, offset, device, requires_grad = about
+    made = declared(cls, shape, strides=strides, storage_offset=offset, dtype=dtype, device=device)
+    return _with_state(made, requires_grad, state)
 
 
 def _rebuild(cls: type, kept: Kept, view: Geometry | None, requires_grad: bool, state: Any) -> Any:

@@ -18,6 +18,7 @@ from ..array.host_memory import aligned
 from ..array.meta import NOWHERE, MetaArray, is_meta
 from ..context.grad_mode import state as grad_state
 from ..context.tracing import Untraceable
+from .declared import DeclaredStorage
 from .storage import ByteStorage, Storage, address, from_bytes, own, window
 from .tensor import Tensor, blank
 
@@ -488,7 +489,7 @@ def untyped_storage(tensor: Tensor) -> UntypedStorage:
 
 def _address(tensor: Tensor) -> int:
     """The address of the first element; 0 if there is none. It holds until the memory gets new values."""
-    if not tensor.shape.numel() or tensor.is_meta:  # type: ignore[attr-defined]
+    if not tensor.shape.numel() or tensor.is_meta or type(tensor._storage) is DeclaredStorage:  # type: ignore[attr-defined]
         return 0
     return data_ptr(tensor._storage) + tensor.storage_offset() * tensor._np_dtype.itemsize
 

@@ -16,9 +16,12 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from ..array.owned import OwnedArray
 from ..context.grad_mode import state as grad_state
+from ..context.overrides import dispatching
 from ..context.tracing import Untraceable
 from .tensor import Tensor, blank, from_host, wrap
+from .wrappers import tensor_of_owned
 
 
 class SparseOperand(NotImplementedError):
@@ -183,7 +186,9 @@ def empty_compressed(
 
 
 def from_array(array: Any, edge: Any = None) -> Tensor:
-    """The tensor of a gradient, dense or sparse."""
+    """The tensor of a gradient, dense or sparse, or of a class of its own."""
+    if type(array) is OwnedArray:
+        return tensor_of_owned(array, edge)  # type: ignore[no-any-return]
     if type(array) is not SparseArray:
         made = wrap(array)
     else:
@@ -194,6 +199,8 @@ def from_array(array: Any, edge: Any = None) -> Tensor:
 
 def to_array(tensor: Tensor) -> Any:
     """A gradient as the tape carries it."""
+    if type(tensor) in dispatching:
+        return OwnedArray.of(tensor)
     if type(tensor._view) is SparseLook and tensor._view.layout == "sparse_coo":
         held = stored(tensor)
         return SparseArray(held.indices._array, held.values._array, held.shape)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any, cast
 
 import jax
@@ -12,6 +11,7 @@ from ..array import devices, dtypes, geometry
 from ..array.devices import device
 from ..array.dtypes import dtype
 from ..array.geometry import Geometry
+from ..array.owned import OwnedArray
 from ..array.size import Size, constructed, counted, legacy_arguments
 from ..context import overrides
 from ..context.grad_mode import state as grad_state
@@ -19,6 +19,7 @@ from ..context.tracing import structure
 from ..tape import taking
 from ..tape.nodes import NOBODY, AccumulateGrad, CopySlices, Edge, Unrelated, ViewNode, hooked, is_differentiable, shown
 from ..tape.places import Look, seen_from
+from .declared import DeclaredStorage, no_view_anew
 from .repointing import refuse_other_kinds
 from .storage import DetachedStorage, HostStorage, PartsStorage, Storage, put_for
 
@@ -69,7 +70,7 @@ class Tensor:
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """`Tensor(2, 3)` is uninitialised, `Tensor([1, 2])` holds the data, both in the default dtype."""
         if cls is not Tensor:
-            _check_subclass(cls)
+            check_subclass(cls)
         return _legacy(cls, args, kwargs)
 
     @classmethod
@@ -83,14 +84,11 @@ class Tensor:
         overrides.refuse_pytorchs(func)  # which would ask us again
         with overrides.no_subclasses():
             result = func(*args, **(kwargs or {}))
-        return result if getattr(func, "__self__", None) is Tensor.__dict__["grad"] else _as_class(result, cls)
+        if cls in overrides.dispatching or getattr(func, "__self__", None) is Tensor.__dict__["grad"]:
+            return result
+        return _as_class(result, cls)
 
-    @staticmethod
-    def _make_wrapper_subclass(cls: type, *args: Any, **kwargs: Any) -> Any:
-        """Refused: there are no tensors without values."""
-        if not hasattr(cls, "__torch_dispatch__"):
-            raise TypeError(f"{cls.__name__} must define __torch_dispatch__")
-        raise _no_dispatch(cls)
+    __torch_dispatch__: Any = overrides.dispatch_disabled
 
     @staticmethod
     def _make_subclass(cls: type, data: Tensor, require_grad: bool = False) -> Any:
@@ -99,7 +97,7 @@ class Tensor:
             raise TypeError(f"_make_subclass(): argument 'require_grad' (position 3) must be bool, not {got.__name__}")
         if require_grad and not is_differentiable(data._np_dtype):
             raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
-        _check_subclass(cls)
+        check_subclass(cls)
         made = blank(cls, data._storage, data._view)
         if require_grad:
             made._require_grad(True)
@@ -118,7 +116,7 @@ class Tensor:
         if self._view is None:
             return storage.value
         if storage.volatile:
-            return storage.read(self._view)
+            return OwnedArray.of(self) if type(storage) is DeclaredStorage else storage.read(self._view)
         version = storage.version  # before it is read: another thread may write meanwhile
         if self._cache_version != version:
             array = storage.read(self._view)
@@ -234,7 +232,7 @@ class Tensor:
 
     def as_subclass(self, cls: Any) -> Any:
         """The same values as a tensor of class `cls`, with its place on the tape. TypeError if that is no Tensor class."""
-        _check_subclass(cls)
+        check_subclass(cls)
         made = self._look(self._geometry, "AliasBackward0", geometry.whole(self._geometry.shape), cls)
         made._view = self._view
         return made
@@ -288,6 +286,8 @@ class Tensor:
 
     def _off_tape(self) -> Tensor:
         """The same, also where JAX differentiates: with the derivative that the values have there."""
+        if type(self) in overrides.dispatching:
+            return self._beside()  # type: ignore[no-any-return]
         return blank(Tensor, self._storage, self._view)
 
     @property
@@ -341,6 +341,8 @@ class Tensor:
             return devices.CPU
         if type(storage) is PartsStorage:
             return storage.host.device
+        if type(storage) is DeclaredStorage:
+            return storage.device
         try:
             value = storage.value
         except NotImplementedError:
@@ -401,6 +403,8 @@ class Tensor:
     def _anew(self) -> Edge:
         """An edge for what this view shows of its base."""
         base: Any = self._base
+        if type(self) in overrides.dispatching:
+            raise no_view_anew(type(self))
         where = base._place(self._geometry)
         return ViewNode("AsStridedBackward0", base._edge, tuple(base._geometry.shape), where), 0
 
@@ -467,13 +471,7 @@ class Tensor:
         if grad_state.trace is not None:
             grad_state.trace.look_at_grad(self)
         if self._grad is None and self._keeper is None and not self.is_leaf:
-            warnings.warn(
-                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't "
-                "be populated during autograd.backward(). If you indeed want the .grad field to be populated for a "
-                "non-leaf Tensor, use .retain_grad() on the non-leaf Tensor.",
-                UserWarning,
-                stacklevel=3,
-            )
+            self._tell_of_grad()
         return self._grad
 
     @grad.setter
@@ -536,23 +534,15 @@ def blank(cls: Any, storage: Storage, view: Geometry | None = None) -> Any:
     return made
 
 
-def _no_dispatch(cls: type) -> NotImplementedError:
-    return NotImplementedError(
-        f"{cls.__name__}: classes of tensors with __torch_dispatch__ are not supported, since there are no operators under the "
-        "tape that they could replace. Define __torch_function__, which sees every public function, or keep the tensor "
-        "in an object of your own that has a __torch_function__"
-    )
-
-
-def _check_subclass(cls: Any) -> None:
+def check_subclass(cls: Any) -> None:
+    """Raise TypeError unless this is a class of tensors; one with a `__torch_dispatch__` is asked from now on."""
     if not isinstance(cls, type) or not issubclass(cls, Tensor):
         raise TypeError(
             "Creating a Tensor subclass from a class that does not inherit from Tensor is not possible. Make sure your class "
             "inherits from Tensor."
         )
-    given = getattr(cls, "__torch_dispatch__", None)
-    if given is not None and given is not overrides.disabled:
-        raise _no_dispatch(cls)
+    if overrides.computes_itself(cls):
+        overrides.dispatching.add(cls)
 
 
 def _as_class(result: Any, cls: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 from ..._library.keys import Tag
 from ...core.context.grad_mode import state
 from ...core.context.overrides import OperatorHandle
+from ...core.dispatch.messages import message
 from ...core.dispatch.overloads import OpOverload, ops, seen_by_mode
 from ...core.tensor.tensor import Tensor
 from ...utils import _pytree as pytree
@@ -101,10 +102,7 @@ class Batches:
 
     def _drawn(self, op: Any, args: Any, kwargs: Any, batched: bool) -> Any:
         if self.randomness == "error":
-            raise RuntimeError(
-                "vmap: called random operation while in randomness error mode. Use randomness='same' (one draw for the whole "
-                "batch) or randomness='different' (one for each sample), or draw outside of vmap and pass it in"
-            )
+            raise RuntimeError(message("draw_under_vmap"))
         if self.randomness == "same":
             if batched:
                 raise NotImplementedError(

@@ -13,6 +13,7 @@ from ...core.array.dtypes import dtype
 from ...core.array.formats import channels_last, channels_last_3d
 from ...core.array.meta import NoData
 from ...core.context.grad_mode import no_grad
+from ...core.context.overrides import dispatching
 from ...core.context.tracing import structure
 from ...core.tensor.storage import laid_beside
 from ...core.tensor.swapping import swap_tensors
@@ -61,6 +62,11 @@ class ConversionMethods:
                     swap_tensors(param, _converted(param, fn))
                 else:
                     made = fn(param)
+                    if type(made) in dispatching and hasattr(
+                        made, "__tensor_flatten__"
+                    ):  # what it holds are attributes
+                        swap_tensors(param, _converted(param, fn, made))
+                        continue
                     if manner.overwrite or _gains_or_loses_values(param, made):
                         structure.version += 1
                         self._parameters[name] = _converted(param, fn, made)

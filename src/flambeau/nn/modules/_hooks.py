@@ -434,14 +434,17 @@ def _changed(changed: Any, gradients: tuple[Any, ...], who: str, what: str) -> t
     count = len(gradients)
     if changed is None:
         return gradients
-    if isinstance(changed, Tensor) and count == 1:
-        return (changed,)
-    for each in changed if isinstance(changed, (tuple, list)) else (changed,):
+    if len(changed) != count:  # of a tensor that is not in a tuple its rows count
+        raise RuntimeError(f"{who} returned an invalid number of {what}, got {len(changed)}, but expected {count}")
+    for each, given in zip(changed, gradients, strict=True):
         if each is not None and not isinstance(each, Tensor):
             raise TypeError(f"expected Variable, but hook returned '{type(each).__name__}'")
-    if len(changed) != count:
-        raise RuntimeError(f"{who} returned an invalid number of {what}, got {len(changed)}, but expected {count}")
-    return tuple(changed)
+        if each is not None and given is not None and each.shape != given.shape:
+            raise RuntimeError(
+                f"hook 'hook' has changed the size of value: it was {list(given.shape)}, the hook returned {list(each.shape)}; "
+                "gradients are returned in a tuple"
+            )
+    return changed  # type: ignore[no-any-return]  # also a list, as the next hook is shown it
 
 
 def _watch_last_node(module: Any, own: dict[str, Any], result: Any) -> None:

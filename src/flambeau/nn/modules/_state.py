@@ -10,6 +10,7 @@ from typing import Any
 
 from ...core.autograd.engine import RemovableHandle
 from ...core.context.grad_mode import no_grad
+from ...core.context.overrides import dispatching
 from ...core.tensor.swapping import swap_tensors
 from ...core.tensor.tensor import Tensor
 from ..parameter import Parameter, is_lazy
@@ -290,7 +291,8 @@ def _assign(module: Any, name: str, old: Any, new: Tensor) -> None:
 
 
 def _copy(old: Any, new: Tensor) -> None:
-    if old._np_dtype == new._np_dtype and old.device == new.device:
+    plain = dispatching.isdisjoint((type(old), type(new)))
+    if plain and old._np_dtype == new._np_dtype and old.device == new.device:
         old._write(new._array)  # arrays never change, so both may hold the same one
     else:
         old.copy_(new)

@@ -6,6 +6,7 @@ import re
 from typing import Any, NamedTuple
 
 from ...core.tape.nodes import AccumulateGrad, OperatorNode, ViewNode
+from ...core.tape.several import ViewsNode
 from ...core.tensor.tensor import Tensor
 
 _LONGEST = 10
@@ -40,7 +41,7 @@ def steps_to(tensor: Tensor) -> list[Step]:
 def _read(node: Any) -> tuple[str, tuple[Any, ...], Any, tuple[int, ...] | None]:
     """A node's name, the leaves that it took, and the edge and shape of its first other argument."""
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", re.sub(r"Backward\d*$", "", node.label)).lower()
-    if isinstance(node, ViewNode):
+    if isinstance(node, (ViewNode, ViewsNode)):
         return name, (), node.edges[0], tuple(node.shape)
     leaves = []
     following = None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import math
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ...core.context.grad_mode import state
+from ...core.context.telling import warn
 from ...core.dispatch.checks import on_host
 from ...core.dispatch.messages import message
 from ...core.tensor.tensor import Tensor
@@ -228,10 +228,8 @@ class TransformerEncoder(Module):
         why_not = _why_not_nested(encoder_layer)
         if enable_nested_tensor and why_not:
             separator = "" if why_not.startswith(".") else " "
-            warnings.warn(
-                f"enable_nested_tensor is True, but self.use_nested_tensor is False because encoder_layer"
-                f"{separator}{why_not}",
-                stacklevel=2,
+            warn(
+                f"enable_nested_tensor is True, but self.use_nested_tensor is False because encoder_layer{separator}{why_not}"
             )
             self.use_nested_tensor = False
 

@@ -13,8 +13,11 @@ import numpy as np
 
 from ...core.array import dtypes, programs
 from ...core.array.meta import with_shapes
+from ...core.context.overrides import dispatching
 from ...core.dispatch.host_numbers import HostNumber, takes_numbers
 from ...core.tensor.tensor import Tensor, wrap
+from ...ops.linalg.names import norm as norm_of
+from ...ops.shape.joining import stack
 
 __all__ = ["clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
 
@@ -104,6 +107,8 @@ def get_total_norm(
             raise RuntimeError(f"Expected a floating point or complex tensor as input. Got {tensor.dtype}")
     kinds = [np.dtype(f"f{d.itemsize // 2}") if d.kind == "c" else d for d in (t._np_dtype for t in tensors)]
     common = functools.reduce(dtypes.promote_types, map(dtypes.from_numpy, kinds)).numpy
+    if not dispatching.isdisjoint(map(type, tensors)):  # which see operators
+        return norm_of(stack([norm_of(t, norm_type) for t in tensors]), norm_type)
     norm = _total_norm(_arrays(tensors), norm_type, common)
     if error_if_nonfinite and not np.isfinite(np.asarray(norm, np.float64)):
         raise RuntimeError(
@@ -120,7 +125,10 @@ def clip_grads_with_norm_(
 ) -> None:
     """Scale all gradients in place by max_norm / (total_norm + 1e-6), if that is less than 1."""
     gradients = _gradients(parameters)
-    if gradients:
+    if not dispatching.isdisjoint(map(type, gradients)):
+        for gradient in gradients:
+            gradient.mul_((max_norm / (total_norm + 1e-6)).clamp(max=1.0))
+    elif gradients:
         total = total_norm._array
         _overwrite(gradients, _scaled(_arrays(gradients), _limit(max_norm, total.dtype), total))
 

@@ -299,6 +299,15 @@ def resolve_neg(input: Tensor) -> Tensor:
     return input
 
 
+@composite(methods=False)
+def _neg_view(input: Tensor) -> Tensor:
+    """Refused: a view that shows negated values, which memory has no mark for here."""
+    raise NotImplementedError(
+        "_neg_view: views that negate what they look at are not supported: values in memory carry no mark for it. Use torch.neg(x), "
+        "which is a tensor of its own"
+    )
+
+
 @composite()
 def is_nonzero(input: Tensor) -> bool:
     """Whether the one element of `input` is not 0. RuntimeError if it has none or several."""

@@ -103,7 +103,7 @@ def relu6(input: Array) -> Array:
 
 def _check_bounds(input: Any, min_val: float, max_val: float) -> None:
     if min_val > max_val:
-        raise ValueError(f"min_val cannot be greater than max_val, but got {min_val} and {max_val}")
+        raise ValueError(f"min_val cannot be greater than max_val (they are {min_val} and {max_val})")
 
 
 @operator(methods=False, public=(), options=_check_bounds, room={"min_val": "own reals", "max_val": "own reals"})
@@ -118,7 +118,11 @@ def _clipped(input: jax.Array, low: float, high: float) -> jax.Array:
     if category(input) == COMPLEX:
         raise NotImplementedError("clamp is not supported for complex types")
     most = jnp.asarray(high, input.dtype)
-    return jnp.where(input >= most, most, _raised(input, low))
+    made = jnp.where(input >= most, most, _raised(input, low))
+    if not jnp.issubdtype(input.dtype, jnp.inexact):
+        return made
+    no_bound = jnp.isnan(jnp.asarray(low, input.dtype)) | jnp.isnan(most)
+    return jnp.where(no_bound, made + jnp.asarray(jnp.nan, input.dtype), made)  # the slope is that of the other bound
 
 
 @operator(methods=False, public=("torch",), room={"threshold": "wide reals", "value": "own reals"})
@@ -425,7 +429,7 @@ def _dim_of(name: str, input: Any, dim: int | None, method: str) -> int:
     if dim is not None:
         return dim
     dim = 0 if input.ndim in (0, 1, 3) else 1
-    warn(f"{message('implicit_dim', name=name)} Write dim={dim} in the call: it is meant now.")
+    warn(f"{message('implicit_dim', name=name)} (dim={dim} is meant now.)")
     return dim
 
 

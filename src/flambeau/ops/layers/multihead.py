@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 from ...core.array import dtypes
+from ...core.context.telling import warn
 from ...core.dispatch.operator import composite
 from ...core.tensor.tensor import Tensor
 from ..linalg.products import baddbmm, bmm
@@ -53,7 +53,7 @@ def _is_batched(query: Any, key: Any, value: Any, key_padding_mask: Any, attn_ma
     return dims == 3
 
 
-def added_mask(mask: Any, name: str, dtype: Any, other: Any = None, other_name: str = "", level: int = 4) -> Any:
+def added_mask(mask: Any, name: str, dtype: Any, other: Any = None, other_name: str = "") -> Any:
     """A mask as numbers to add: minus infinity where a bool one is true. Warns if the mask beside it is of another kind."""
     if mask is None:
         return None
@@ -64,10 +64,7 @@ def added_mask(mask: Any, name: str, dtype: Any, other: Any = None, other_name: 
     if not mask.is_floating_point() and mask.dtype is not dtypes.bool:
         raise AssertionError(f"only bool and floating types of {name} are supported")
     if other is not None and mask.dtype is not other.dtype:
-        warnings.warn(
-            f"Support for mismatched {name} and {other_name} is deprecated. Use same type for both instead.",
-            stacklevel=level,
-        )
+        warn(f"Support for mismatched {name} and {other_name} is deprecated. Use same type for both instead.")
     if mask.is_floating_point():
         return mask
     return zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(mask, -math.inf)

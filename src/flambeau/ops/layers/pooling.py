@@ -249,6 +249,8 @@ def _adaptive_avg_pool(n: int) -> Callable:
         if category(input) < FLOAT and set(np.atleast_1d(output_size)) == {1}:  # PyTorch takes the mean of the whole
             what = "could not infer output dtype. Input dtype must be either a floating point or complex dtype."
             raise RuntimeError(f"mean(): {what} Got: {type_name(input)}")
+        if category(input) == COMPLEX and set(np.atleast_1d(output_size)) == {1} and input.ndim in (n + 1, n + 2):
+            return input.mean(tuple(range(-n, 0)), keepdims=True)
         require_floating("adaptive_avg_pool3d_cpu" if n == 3 else "adaptive_avg_pool2d", input)
         counts = _adaptive_counts(input, n, output_size, name)
         if 0 in counts:

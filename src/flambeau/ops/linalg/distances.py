@@ -49,10 +49,7 @@ def cross(input: Array, other: Array, *, dim: int = -1) -> Array:
 def _cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     """The cross product along `dim`, or along the first dimension that has three elements."""
     if dim is None:
-        warn_once(
-            "Using torch.cross without specifying the dim arg is deprecated.\nPass dim, or use torch.linalg.cross, whose default is the "
-            "last dimension."
-        )
+        warn_once(message("cross_without_dim"))
         found = [d for d, n in enumerate(input.shape) if n == 3]
         if not found:
             raise RuntimeError("no dimension of size 3 in input")

@@ -12,8 +12,11 @@ from ...core.array.dtypes import dtype
 from ...core.array.geometry import contiguous_strides
 from ...core.array.narrow import NARROW
 from ...core.autograd.engine import _identity
+from ...core.context.grad_mode import state as grad_state
+from ...core.context.overrides import PASS
 from ...core.context.warned import warn_once
 from ...core.dispatch.operator import Array, operator
+from ...core.dispatch.overloads import taken
 from ...core.dispatch.promotion import convert
 from ...core.tape.nodes import ViewNode
 from ...core.tensor.sparse import is_sparse, values_of, with_values
@@ -95,6 +98,8 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     made = self
     if where is not None and where.type == "cuda" and where.index is None:
         where = devices.device("cuda", 0)
+    if grad_state.dispatch_modes and (found := taken("to", self, where, target, copy, memory_format)) is not PASS:
+        return found  # type: ignore[no-any-return]
     if where is not None and where != self.device:
         made = move(made, where)
     if target is not None and target is not self.dtype:

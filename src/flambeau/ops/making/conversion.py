@@ -17,7 +17,7 @@ from ...core.array.formats import channels_last, channels_last_3d, contiguous_fo
 from ...core.array.meta import MetaArray
 from ...core.array.size import counted
 from ...core.context.grad_mode import state as grad_state
-from ...core.context.overrides import PASS, unseen
+from ...core.context.overrides import PASS, dispatching, unseen
 from ...core.context.tracing import JAX_NEEDS_VALUES, Untraceable, structure
 from ...core.context.warned import warn_once
 from ...core.dispatch.messages import message
@@ -86,11 +86,13 @@ def _number_in_memory(self: Tensor) -> Any:
 @_method
 def tolist(self: Tensor) -> Any:
     """The elements as nested lists of Python numbers; a number for a 0-dim tensor. RuntimeError for one cut over processes."""
+    if type(self) in dispatching:
+        raise RuntimeError(f".tolist() is not supported for tensor subclasses, got {type(self).__name__}")
     cut = cut_over(self._storage)
     in_parts = type(self._storage) is PartsStorage and any(p.is_shard() for p in self._storage.host.placements)
     if cut is not None and devices.is_far(cut) and (in_parts or not cut.is_fully_replicated):
         raise RuntimeError(
-            ".tolist() is not supported for tensor subclasses, got DTensor: to_local(), or full_tensor(), first"
+            ".tolist() is not supported for tensor subclasses, got DTensor: to_local() or full_tensor() first"
         )
     return _host(self).tolist()
 
@@ -102,6 +104,8 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
     Raises RuntimeError for a tensor that requires grad, TypeError for one on another device or of a dtype that NumPy
     lacks; `force=True` detaches, moves and copies as needed.
     """
+    if type(self) in dispatching:
+        raise RuntimeError(".numpy() is not supported for tensor subclasses.")
     if grad_state.grad and self.requires_grad:
         if not force:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")

@@ -93,9 +93,7 @@ def _levels(data: Any) -> tuple[list[Any], tuple[int, ...]]:
             sizes = {item.shape for item in level}
             if len(sizes) > 1:
                 raise ValueError(f"expected arrays of one shape at dim {len(shape)}, got {sorted(sizes)}")
-            warn_once(
-                "Creating a tensor from a list of numpy.ndarrays is extremely slow: make one array of them first, with numpy.array()"
-            )
+            warn_once(message("list_of_arrays_is_slow"))
             inner = np.stack(level)
             return list(inner.reshape(-1)), (*shape, *inner.shape[1:])
     return level, tuple(shape)

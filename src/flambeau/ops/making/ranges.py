@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 import math
 import operator as python_operator
-import warnings
 from typing import Any
 
 import jax
@@ -15,6 +14,7 @@ import numpy as np
 from ...core.array import dtypes
 from ...core.context.generator import COPIED, empty_on_host
 from ...core.context.normals import fused
+from ...core.context.telling import warn
 from ...core.context.warned import warn_once
 from ...core.dispatch.call import store
 from ...core.dispatch.limits import fitting_number, looks_large
@@ -136,11 +136,9 @@ def range(
     check_options("range", layout)
     if end is None:
         raise TypeError('range() missing 1 required positional arguments: "end"')
-    warnings.warn(
+    warn(
         "torch.range is deprecated and will be removed in a future release because its behavior is inconsistent with "
-        "Python's range builtin. Instead, use torch.arange, which produces values in [start, end).",
-        UserWarning,
-        stacklevel=2,
+        "Python's range builtin. Instead, use torch.arange, which produces values in [start, end)."
     )
     low, high, by = number_of("range", "start", start), number_of("range", "end", end), number_of("range", "step", step)
     _check_range(low, high, by)
@@ -347,10 +345,9 @@ def members_of(tensors: tuple[Any, ...]) -> list[Any]:
             raise TypeError(f"expected Tensor as element {position} in argument 0, but got {type(member).__name__}")
     if not members:
         raise RuntimeError("meshgrid expects a non-empty TensorList")
-    if len({m.dtype for m in members}) > 1:
-        raise RuntimeError(
-            f"meshgrid expects all tensors to have the same dtype, got {', '.join(str(m.dtype) for m in members)}"
-        )
+    for what in ("dtype", "device"):
+        if len(kinds := {str(getattr(m, what)): m for m in members}) > 1:
+            raise RuntimeError(f"meshgrid expects all tensors to have the same {what} (they have {', '.join(kinds)})")
     return members
 
 

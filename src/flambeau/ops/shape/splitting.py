@@ -39,7 +39,12 @@ def _pieces(g: Geometry, dim: int, sizes: Any) -> tuple[Geometry, ...]:
     return tuple(made)
 
 
-@view(in_python=True)
+def _split_node(split_size_or_sections: Any = None, dim: int = 0, *, split_size: Any = None) -> str:
+    sizes = split_size_or_sections if split_size_or_sections is not None else split_size
+    return "SplitWithSizesBackward0" if isinstance(sizes, (tuple, list)) else "SplitBackward0"
+
+
+@view(in_python=True, grad=_split_node)
 def split(
     g: Geometry, split_size_or_sections: Any = None, dim: int = 0, *, split_size: Any = None
 ) -> tuple[Geometry, ...]:

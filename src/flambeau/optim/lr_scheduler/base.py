@@ -10,15 +10,12 @@ from typing import Any, ClassVar
 
 from ...core.context.telling import warn
 from ...core.context.tracing import recorder
+from ...core.dispatch.messages import message
 from ...core.tensor.sparse import is_sparse
 from ...core.tensor.tensor import Tensor
 from ..optimizer import Optimizer
 
-EPOCH_DEPRECATION_WARNING = (
-    "The epoch parameter in `scheduler.step()` was not necessary and is being deprecated where possible. Please use "
-    "`scheduler.step()` to step the scheduler. During the deprecation, if epoch is different from None, the closed "
-    "form is used instead of the new chainable form, where available."
-)
+EPOCH_DEPRECATION_WARNING = message("scheduler_epoch")
 _TOO_EARLY = "Detected call of `lr_scheduler.step()` before `optimizer.step()`."
 _ORDER_URL = "See more details at https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate"
 
