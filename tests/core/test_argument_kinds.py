@@ -41,7 +41,7 @@ COUNTS = [
 TAKEN += [
     f"{X}.squeeze(0, 1)", f"{X}.squeeze_(-1, 0)", f"{X}.count_nonzero(1, 0)", f"{X}.hsplit(1, 2)[1]", f"{X}.vsplit(0, 2)[1]",
     f"{X}[None].dsplit(1, 2)[1]", f"{X}.add(2, 3)", f"torch.sub({X}, 2, 3)", f"torch.histogram({X}).hist", f"{X}[None].norm(dim=())",
-    f"{X}.to(True)", f"{X}.to(2.5)", f"{X}.to(1j)",
+    "torch.tensor(3).reshape(())", "torch.tensor(3).repeat(())", "torch.tensor(3).expand(())", f"{X}.to(True)", f"{X}.to(2.5)", f"{X}.to(1j)",
 ]  # fmt: skip
 
 

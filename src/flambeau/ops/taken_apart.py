@@ -233,7 +233,7 @@ def _equal(input: Any, other: Any) -> Any:
 def _to(self: Tensor, where: Any, target: Any, copy: bool, memory_format: Any) -> Any:
     options = {} if target is None or target is self.dtype else {"dtype": target}
     options |= {} if where is None or where == self.device else {"device": where}
-    if memory_format is not None and not self.is_contiguous(memory_format):
+    if memory_format is not None and not self.is_contiguous(memory_format=memory_format):
         options["memory_format"] = memory_format
     return _see("_to_copy", self, **options) if options or copy else self
 

@@ -150,8 +150,9 @@ def _given(face: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[li
     for i, parameter in enumerate(_parameters(face)):
         if parameter.kind is parameter.VAR_POSITIONAL:
             rest = args[i:]
-            if len(rest) == 1 and isinstance(rest[0], (list, tuple)) and all(isinstance(m, Tensor) for m in rest[0]):
-                rest = tuple(rest[0])  # tensors in a list
+            listed = rest[0] if len(rest) == 1 and isinstance(rest[0], (list, tuple)) else ()
+            if listed and all(isinstance(m, Tensor) for m in listed):
+                rest = tuple(listed)  # tensors in a list
             values.append(_Rest(rest))
             names.append(parameter.name)
             args = args[: i + 1]
