@@ -112,3 +112,36 @@ def test_the_arguments_are_pytorchs() -> None:
     assert [(p.name, p.kind, p.default) for p in ours.values()] == [
         (p.name, p.kind, p.default) for p in theirs.values()
     ]
+
+
+def test_parts_of_one_tensor_have_one_program_wherever_they_begin():
+    """What a language model is trained on: `data[i:i + n]` and `data[i + 1:i + n + 1]`, at another `i` in each step."""
+    data = fb.arange(120).view(60, 2)
+    step = fb.compile(lambda x, y: ((x * y.view(-1, 2)).sum(), x[1:]))
+    for i in range(0, 40, 3):
+        total, part = step(data[i : i + 4], data[i + 1 : i + 5].view(-1))
+        assert total.item() == (data[i : i + 4] * data[i + 1 : i + 5]).sum().item()
+        assert part.data_ptr() == data[i + 1 :].data_ptr()
+    assert step.traces == 1
+    same = fb.compile(lambda x, y: (x + y, x is y))
+    for i in range(3):
+        part = data[i : i + 3]
+        assert same(part, part)[1] and not same(part, data[i : i + 3])[1]
+        assert same(part, data[i + 1 : i + 4])[0].tolist() == (part + data[i + 1 : i + 4]).tolist()
+    assert same.traces == 2
+
+
+@pytest.mark.parametrize("writes", [False, True])
+def test_what_is_written_into_one_part_is_seen_through_the_others(writes):
+    def function(x, y, flag):
+        if flag:
+            x.add_(1)
+        return y.sum()
+
+    step = fb.compile(function, fullgraph=True)
+    results = []
+    for library, call in ((torch, function), (fb, step)):
+        memory = library.zeros(20)
+        sums = [call(memory[i : i + 5], memory[i + 2 : i + 8], writes or i == 6).item() for i in range(8)]
+        results.append((sums, memory.tolist()))
+    assert results[0] == results[1]
