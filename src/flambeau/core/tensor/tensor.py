@@ -467,13 +467,7 @@ class Tensor:
         if grad_state.trace is not None:
             grad_state.trace.look_at_grad(self)
         if self._grad is None and self._keeper is None and not self.is_leaf:
-            warnings.warn(
-                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't "
-                "be populated during autograd.backward(). If you indeed want the .grad field to be populated for a "
-                "non-leaf Tensor, use .retain_grad() on the non-leaf Tensor.",
-                UserWarning,
-                stacklevel=3,
-            )
+            warnings.warn(_NO_LEAFS_GRAD, UserWarning, stacklevel=3)
         return self._grad
 
     @grad.setter
@@ -513,6 +507,12 @@ class Tensor:
         return self._keeper is not None
 
 
+_NO_LEAFS_GRAD = (
+    "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be populated "
+    "during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf Tensor, use "
+    ".retain_grad() on the non-leaf Tensor. If you access the non-leaf Tensor by mistake, make sure you access the leaf "
+    "Tensor instead. See github.com/pytorch/pytorch/pull/30531 for more information."
+)
 _UNTRACKED = (
     "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this use case is "
     "ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace either "

@@ -26,6 +26,7 @@ from ...core.dispatch.declared import Operator
 from ...core.dispatch.errors import expansion_clash
 from ...core.dispatch.host_numbers import HostNumber, HostScalar, as_int, as_key
 from ...core.dispatch.limits import cast_number, fitting_number, looks_large
+from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, Arrays, inplace_form, operator
 from ...core.dispatch.overloads import taken
 from ...core.dispatch.promotion import convert
@@ -90,12 +91,7 @@ def _from_list(key: list[Any]) -> Any:
     members = (Tensor, list, tuple, range, np.ndarray, slice, type(None), type(Ellipsis))
     if len(key) >= 32 or not any(isinstance(i, members) for i in key):
         return key
-    warnings.warn(
-        "Using a non-tuple sequence for multidimensional indexing is deprecated: use x[tuple(seq)] instead of x[seq], or "
-        "x[torch.tensor(seq)] for a tensor of indices.",
-        UserWarning,
-        stacklevel=3,
-    )
+    warnings.warn(message("index_by_sequence"), UserWarning, stacklevel=3)
     return tuple(key)
 
 

@@ -425,7 +425,7 @@ def _dim_of(name: str, input: Any, dim: int | None, method: str) -> int:
     if dim is not None:
         return dim
     dim = 0 if input.ndim in (0, 1, 3) else 1
-    warn(f"{message('implicit_dim', name=name)} Write dim={dim} in the call: it is meant now.")
+    warn(f"{message('implicit_dim', name=name)} (Now dim={dim} is meant.)")
     return dim
 
 

@@ -15,6 +15,7 @@ from jax import lax
 from jax.scipy.special import xlogy
 
 from ...core.context.telling import warn
+from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.dispatch.signature import not_a_tensor
 from ...core.tensor.tensor import Tensor
@@ -151,10 +152,7 @@ def kl_div(
         return total / input.shape[0] if input.ndim else total
     chosen = chosen_reduction(size_average, reduce, reduction)
     if chosen == "mean":
-        warn(
-            f"reduction: '{chosen}' divides the total loss by both the batch size and the support size."
-            f"'batchmean' divides only by the batch size, which is the divergence's definition."
-        )
+        warn(message("kl_div_mean"))
     return _kl_div(input, target, chosen, log_target)
 
 

@@ -50,9 +50,7 @@ def multi_dot(tensors: Arrays) -> Array:
 @composite(methods=False, autocast="lower", in_python=True)
 def chain_matmul(*matrices: Tensor) -> Tensor:
     """`linalg.multi_dot` of the arguments; one matrix is returned as it is."""
-    warn_once(
-        "torch.chain_matmul is deprecated and will be removed in a future PyTorch release. Use torch.linalg.multi_dot of a list."
-    )
+    warn_once(message("chain_matmul_deprecated"))
     return matrices[0] if len(matrices) == 1 else multi_dot(matrices)
 
 

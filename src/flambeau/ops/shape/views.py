@@ -16,6 +16,7 @@ from ...core.autograd.engine import _identity
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.warned import warn_once
 from ...core.dispatch.errors import OfKind
+from ...core.dispatch.messages import message
 from ...core.dispatch.operator import composite
 from ...core.dispatch.view import view
 from ...core.tensor.storage import ByteStorage
@@ -203,10 +204,7 @@ def _all_reversed(input: Tensor) -> Tensor:
     if input.ndim == 0:
         warn_once("Tensor.T is deprecated on 0-D tensors. This function is the identity in these cases.")
     elif input.ndim != 2:
-        warn_once(
-            "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and it will throw "
-            "an error in a future release. Write `x.mT` for batches of matrices, `x.permute(...)` for all dimensions."
-        )
+        warn_once(message("reversed_dimensions"))
     return _reversed(input)
 
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from ...core.context.telling import warn
 from ...core.context.tracing import recorder
+from ...core.dispatch.messages import message
 from ...core.tensor.sparse import is_sparse
 from ...core.tensor.tensor import Tensor
 from ..optimizer import Optimizer
@@ -17,7 +18,8 @@ from ..optimizer import Optimizer
 EPOCH_DEPRECATION_WARNING = (
     "The epoch parameter in `scheduler.step()` was not necessary and is being deprecated where possible. Please use "
     "`scheduler.step()` to step the scheduler. During the deprecation, if epoch is different from None, the closed "
-    "form is used instead of the new chainable form, where available."
+    "form is used instead of the new chainable form, where available. Please open an issue if you are unable to "
+    "replicate your use case: https://github.com/pytorch/pytorch/issues/new/choose."
 )
 _TOO_EARLY = "Detected call of `lr_scheduler.step()` before `optimizer.step()`."
 _ORDER_URL = "See more details at https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate"
@@ -153,10 +155,7 @@ class LRScheduler:
             if last_epoch == -1:
                 group.setdefault("initial_lr", _copied(group["lr"]))
             elif "initial_lr" not in group:
-                raise KeyError(
-                    f"param 'initial_lr' is not specified in param_groups[{i}] when resuming scheduler with "
-                    "last_epoch >= 0. Load the optimizer's state first, or leave last_epoch=-1 for a fresh training run"
-                )
+                raise KeyError(message("initial_lr_missing", i=i))
         self.base_lrs: list[Any] = [_copied(group["initial_lr"]) for group in optimizer.param_groups]
         self.last_epoch: int = last_epoch
         _note_steps(optimizer)
