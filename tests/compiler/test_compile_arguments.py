@@ -145,3 +145,30 @@ def test_what_is_written_into_one_part_is_seen_through_the_others(writes):
         sums = [call(memory[i : i + 5], memory[i + 2 : i + 8], writes or i == 6).item() for i in range(8)]
         results.append((sums, memory.tolist()))
     assert results[0] == results[1]
+
+
+ASKING = {
+    "storage_offset": lambda x: x * x.storage_offset(),
+    "of a view": lambda x: x * x[1:].storage_offset(),
+    "as_strided": lambda x: x.as_strided((2,), (1,), 0) * 1,
+    "beyond it": lambda x: x.as_strided((6,), (1,)) * 1,
+    "nbytes": lambda x: x * x.untyped_storage().nbytes(),
+    "is_set_to": lambda x: x * x.is_set_to(x.view(3)),
+}
+
+
+@pytest.mark.parametrize("function", ASKING.values(), ids=ASKING)
+@pytest.mark.filterwarnings("ignore:(?s).*runs uncompiled")
+def test_where_a_part_lies_in_its_memory_is_that_of_each_call(function):
+    memory = fb.arange(20.0)
+    step, both = fb.compile(function), fb.compile(lambda x, y: function(x) + 0 * y[0])
+    for i in (3, 7, 0):
+        part = memory[i : i + 3]
+        wanted = function(part).tolist()
+        assert step(part).tolist() == wanted == both(part, memory[i + 1 : i + 4]).tolist()
+
+
+def test_a_diagonal_of_a_part_is_filled_in_the_program():
+    memory = fb.zeros(2, 3, 3, 3)
+    fb.compile(lambda x: x.fill_diagonal_(2.0), fullgraph=True)(memory[1])
+    assert memory.sum().item() == 6 and memory[1, 1, 1, 1].item() == 2

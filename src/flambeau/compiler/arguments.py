@@ -124,6 +124,8 @@ class Arguments:
             if tensor.__dict__:
                 made.__dict__.update(tensor.__dict__)
             recorder.stand_ins[id(made)] = made
+            if tensor._view is not None and made._view is None:
+                recorder.parts.add(made._storage)
             if not tensor.is_contiguous() and made._view is None:
                 recorder.strided[id(made)] = made
         self._before = [(s, s.value) for s, _ in storages.values()]

@@ -1,4 +1,4 @@
-"""Which tensors may be re-pointed at another one's memory (`tensor.data = other`)."""
+"""What may be set of a tensor from outside: its memory (`tensor.data = other`), and what is said where there is no gradient."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ from typing import Any
 
 from ..array.geometry import Geometry
 from ..tape.nodes import is_differentiable
+
+NO_LEAFS_GRAD = (
+    "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be populated "
+    "during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf Tensor, use "
+    ".retain_grad() on the non-leaf Tensor. If you access the non-leaf Tensor by mistake, make sure you access the leaf "
+    "Tensor instead. See github.com/pytorch/pytorch/pull/30531 for more information."
+)
 
 
 def refuse_other_kinds(tensor: Any, other: Any) -> None:

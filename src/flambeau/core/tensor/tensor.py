@@ -19,7 +19,7 @@ from ..context.tracing import structure
 from ..tape import taking
 from ..tape.nodes import NOBODY, AccumulateGrad, CopySlices, Edge, Unrelated, ViewNode, hooked, is_differentiable, shown
 from ..tape.places import Look, seen_from
-from .repointing import refuse_other_kinds
+from .repointing import NO_LEAFS_GRAD, refuse_other_kinds
 from .storage import DetachedStorage, HostStorage, PartsStorage, Storage, put_for
 
 _new = object.__new__
@@ -358,6 +358,8 @@ class Tensor:
 
     def storage_offset(self) -> int:
         """Where in the storage the first element lies, in elements."""
+        if grad_state.trace is not None:
+            grad_state.trace.look_at_memory(self)
         return 0 if self._view is None else self._view.offset
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
@@ -467,7 +469,7 @@ class Tensor:
         if grad_state.trace is not None:
             grad_state.trace.look_at_grad(self)
         if self._grad is None and self._keeper is None and not self.is_leaf:
-            warnings.warn(_NO_LEAFS_GRAD, UserWarning, stacklevel=3)
+            warnings.warn(NO_LEAFS_GRAD, UserWarning, stacklevel=3)
         return self._grad
 
     @grad.setter
@@ -507,12 +509,6 @@ class Tensor:
         return self._keeper is not None
 
 
-_NO_LEAFS_GRAD = (
-    "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be populated "
-    "during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf Tensor, use "
-    ".retain_grad() on the non-leaf Tensor. If you access the non-leaf Tensor by mistake, make sure you access the leaf "
-    "Tensor instead. See github.com/pytorch/pytorch/pull/30531 for more information."
-)
 _UNTRACKED = (
     "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this use case is "
     "ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace either "
