@@ -159,6 +159,7 @@ WHOLE_TEXTS = {
     "qr": lambda t: t.qr(t.eye(2)),
     "grad": lambda t: (t.ones(2, requires_grad=True) * 2).grad,
     "sequence": lambda t: t.zeros(2, 3)[[[0, 1], [0, 1]]],
+    "storage": lambda t: t.ones(2).storage(),
     "epoch": _stepped_to,
     "initial_lr": _resumed,
 }
