@@ -10,7 +10,6 @@ from . import ops  # noqa: F401
 from .core.array import dtypes
 from .core.context.warned import warn_once as _warn_once
 from .core.dispatch.help import explain_namespace as _explain
-from .core.dispatch.messages import message as _message
 from .core.dispatch.operator import namespaces
 from .core.tensor.sparse import is_sparse, layout_of
 from .core.tensor.tensor import Tensor
@@ -33,7 +32,9 @@ class _SparseType(type):
             _deprecated(", ".join(("indices", "values", "shape")[: len(args)]))
             return _sparse_coo_tensor(*args, dtype=cls.dtype)
         if not args:
-            _warn_once(_message("sparse_tensor_of_nothing"))
+            from .core.dispatch.messages import message
+
+            _warn_once(message("sparse_tensor_of_nothing"))
             return _sparse_coo_tensor((0,), dtype=cls.dtype)
         size = args[0] if len(args) == 1 and not isinstance(args[0], int) else args
         if size is args[0]:
@@ -42,7 +43,9 @@ class _SparseType(type):
 
 
 def _deprecated(given: str) -> None:
-    _warn_once(_message("sparse_tensor_deprecated", given=given))
+    from .core.dispatch.messages import message  # no name of torch.sparse
+
+    _warn_once(message("sparse_tensor_deprecated", given=given))
 
 
 def _make(d: dtypes.dtype) -> _SparseType:
