@@ -8,6 +8,7 @@ from typing import Any
 
 from . import ops  # noqa: F401
 from .core.array import dtypes
+from .core.context.warned import warn_once as _warn_once
 from .core.dispatch.help import explain_namespace as _explain
 from .core.dispatch.operator import namespaces
 from .core.tensor.sparse import is_sparse, layout_of
@@ -28,9 +29,23 @@ class _SparseType(type):
     def __call__(cls, *args: Any) -> Tensor:
         """`FloatTensor(indices, values, size)`, without the size as large as needed; `FloatTensor(2, 3)` holds nothing."""
         if args and isinstance(args[0], Tensor):
+            _deprecated(", ".join(("indices", "values", "shape")[: len(args)]))
             return _sparse_coo_tensor(*args, dtype=cls.dtype)
+        if not args:
+            from .core.dispatch.messages import message
+
+            _warn_once(message("sparse_tensor_of_nothing"))
+            return _sparse_coo_tensor((0,), dtype=cls.dtype)
         size = args[0] if len(args) == 1 and not isinstance(args[0], int) else args
+        if size is args[0]:
+            _deprecated("shape")
         return _sparse_coo_tensor(tuple(size), dtype=cls.dtype)
+
+
+def _deprecated(given: str) -> None:
+    from .core.dispatch.messages import message  # no name of torch.sparse
+
+    _warn_once(message("sparse_tensor_deprecated", given=given))
 
 
 def _make(d: dtypes.dtype) -> _SparseType:

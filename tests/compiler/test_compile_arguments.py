@@ -112,3 +112,63 @@ def test_the_arguments_are_pytorchs() -> None:
     assert [(p.name, p.kind, p.default) for p in ours.values()] == [
         (p.name, p.kind, p.default) for p in theirs.values()
     ]
+
+
+def test_parts_of_one_tensor_have_one_program_wherever_they_begin():
+    """What a language model is trained on: `data[i:i + n]` and `data[i + 1:i + n + 1]`, at another `i` in each step."""
+    data = fb.arange(120).view(60, 2)
+    step = fb.compile(lambda x, y: ((x * y.view(-1, 2)).sum(), x[1:]))
+    for i in range(0, 40, 3):
+        total, part = step(data[i : i + 4], data[i + 1 : i + 5].view(-1))
+        assert total.item() == (data[i : i + 4] * data[i + 1 : i + 5]).sum().item()
+        assert part.data_ptr() == data[i + 1 :].data_ptr()
+    assert step.traces == 1
+    same = fb.compile(lambda x, y: (x + y, x is y))
+    for i in range(3):
+        part = data[i : i + 3]
+        assert same(part, part)[1] and not same(part, data[i : i + 3])[1]
+        assert same(part, data[i + 1 : i + 4])[0].tolist() == (part + data[i + 1 : i + 4]).tolist()
+    assert same.traces == 2
+
+
+@pytest.mark.parametrize("writes", [False, True])
+def test_what_is_written_into_one_part_is_seen_through_the_others(writes):
+    def function(x, y, flag):
+        if flag:
+            x.add_(1)
+        return y.sum()
+
+    step = fb.compile(function, fullgraph=True)
+    results = []
+    for library, call in ((torch, function), (fb, step)):
+        memory = library.zeros(20)
+        sums = [call(memory[i : i + 5], memory[i + 2 : i + 8], writes or i == 6).item() for i in range(8)]
+        results.append((sums, memory.tolist()))
+    assert results[0] == results[1]
+
+
+ASKING = {
+    "storage_offset": lambda x: x * x.storage_offset(),
+    "of a view": lambda x: x * x[1:].storage_offset(),
+    "as_strided": lambda x: x.as_strided((2,), (1,), 0) * 1,
+    "beyond it": lambda x: x.as_strided((6,), (1,)) * 1,
+    "nbytes": lambda x: x * x.untyped_storage().nbytes(),
+    "is_set_to": lambda x: x * x.is_set_to(x.view(3)),
+}
+
+
+@pytest.mark.parametrize("function", ASKING.values(), ids=ASKING)
+@pytest.mark.filterwarnings("ignore:(?s).*runs uncompiled")
+def test_where_a_part_lies_in_its_memory_is_that_of_each_call(function):
+    memory = fb.arange(20.0)
+    step, both = fb.compile(function), fb.compile(lambda x, y: function(x) + 0 * y[0])
+    for i in (3, 7, 0):
+        part = memory[i : i + 3]
+        wanted = function(part).tolist()
+        assert step(part).tolist() == wanted == both(part, memory[i + 1 : i + 4]).tolist()
+
+
+def test_a_diagonal_of_a_part_is_filled_in_the_program():
+    memory = fb.zeros(2, 3, 3, 3)
+    fb.compile(lambda x: x.fill_diagonal_(2.0), fullgraph=True)(memory[1])
+    assert memory.sum().item() == 6 and memory[1, 1, 1, 1].item() == 2

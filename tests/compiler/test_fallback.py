@@ -536,3 +536,24 @@ def test_an_interpreter_without_a_table_of_handlers_is_told(monkeypatch: pytest.
         warnings.simplefilter("always")
         fb.compile(lambda x: _in_finally(x, seen))(fb.tensor([1.0]))
     assert sum("what they write is done twice" in str(w.message) for w in given) == 1 and seen.ends == 2
+
+
+def test_a_warning_that_names_the_users_module_does_not_end_the_trace() -> None:
+    """Python notes in the module's `__warningregistry__` that it was given: nothing that a program would have to repeat."""
+    source = (
+        "def step(theta, x):\n    g = F.affine_grid(theta, x.shape)\n    return F.grid_sample(x, g).sum() * SCALE\n"
+    )
+    names = {"F": fb.nn.functional, "SCALE": 2.0, "__name__": "a_users_module"}
+    exec(compile(source, "a_users_module.py", "exec"), names)
+    theta, x = fb.eye(2, 3)[None], fb.arange(16.0).reshape(1, 1, 4, 4)
+    step = fb.compile(names["step"], fullgraph=True)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        results = [step(theta, x).item() for _ in range(3)]
+        names["SCALE"] = 1.0
+        results.append(step(theta, x).item())
+    assert {str(w.message).split(".")[0] for w in caught} == {
+        "Default grid_sample and affine_grid behavior has changed to align_corners=False since 1"
+    }
+    assert "__warningregistry__" in names
+    assert results == [240.0, 240.0, 240.0, 120.0]

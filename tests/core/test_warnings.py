@@ -136,3 +136,50 @@ def test_complex_numbers_are_refused_as_in_pytorch(call):
             call(lib, lib.tensor([1 + 2j, 3 - 1j]))
         found.append((error.type, str(error.value).splitlines()[0]))
     assert found[0] == found[1]
+
+
+def _resumed(library: Any) -> Any:
+    optimizer = library.optim.SGD([library.ones(1, requires_grad=True)], 1.0)
+    return library.optim.lr_scheduler.ExponentialLR(optimizer, 0.9, last_epoch=3)
+
+
+def _stepped_to(library: Any) -> None:
+    optimizer = library.optim.SGD([library.ones(1, requires_grad=True)], 1.0)
+    schedule = library.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+    optimizer.step()
+    schedule.step(3)
+
+
+WHOLE_TEXTS = {
+    "kl_div": lambda t: t.nn.functional.kl_div(t.zeros(2, 2), t.ones(2, 2)),
+    "NLLLoss2d": lambda t: t.nn.NLLLoss2d(),
+    "T": lambda t: t.ones(2, 3, 4).T,
+    "chain_matmul": lambda t: t.chain_matmul(t.eye(2), t.eye(2)),
+    "cholesky": lambda t: t.cholesky(t.eye(2)),
+    "qr": lambda t: t.qr(t.eye(2)),
+    "grad": lambda t: (t.ones(2, requires_grad=True) * 2).grad,
+    "sequence": lambda t: t.zeros(2, 3)[[[0, 1], [0, 1]]],
+    "storage": lambda t: t.ones(2).storage(),
+    "epoch": _stepped_to,
+    "initial_lr": _resumed,
+}
+
+
+@pytest.mark.parametrize("call", WHOLE_TEXTS.values(), ids=WHOLE_TEXTS)
+def test_texts_that_say_what_to_write_instead_are_whole(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warned, "_given", set())
+    torch.set_warn_always(True)
+    texts = []
+    try:
+        for library in (torch, fb):
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                try:
+                    call(library)
+                except KeyError as error:
+                    texts.append([error.args[0]])
+                    continue
+            texts.append([str(w.message).partition(" (Triggered")[0] for w in caught])
+    finally:
+        torch.set_warn_always(False)
+    assert texts[0] == texts[1] and len(texts[0]) == 1

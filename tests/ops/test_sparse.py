@@ -251,3 +251,20 @@ def test_in_a_compiled_function():
     np.testing.assert_allclose(found.numpy(), (s.to_dense() @ w + 1).numpy())
     with pytest.raises(RuntimeError, match="sparse"):
         fb.compile(lambda x: fb.sparse.mm(s, x), fullgraph=True)(w)
+
+
+@pytest.mark.parametrize("given", ["iv", "ivs", "s", ""])
+def test_the_old_constructor_says_once_that_it_is_deprecated(given, monkeypatch):
+    from flambeau.core.context import warned
+
+    monkeypatch.setattr(warned, "_given", set())
+    texts, shapes = [], []
+    for t in (torch, fb):
+        parts = {"i": t.tensor([[0, 1]]), "v": t.tensor([1.0, 2.0]), "s": t.Size([3])}
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            made = [t.sparse.FloatTensor(*(parts[g] for g in given)) for _ in range(2)]
+        shapes.append(tuple(made[0].shape))
+        texts.append([str(w.message).partition(" (Triggered")[0] for w in caught])
+    assert shapes[0] == shapes[1]
+    assert len(texts[1]) == 1 and (not texts[0] or texts[0] == texts[1])  # PyTorch may have said it in another test

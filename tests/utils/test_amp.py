@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from typing import Any
 
 import pytest
@@ -112,3 +113,22 @@ def test_the_old_names_for_gpus(library: Any) -> None:
         text = f"`torch.cuda.amp.{name}(args...)` is deprecated. Please use `torch.amp.{name}(args..., device_type='cuda')` instead."
         with pytest.warns(FutureWarning, match=re.escape(text)):
             assert getattr(old, name)(lambda ctx, x: (ctx._dtype, x)) is not None
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda lib: lib.amp.GradScaler("cuda"),
+        lambda lib: lib.autocast("cuda"),
+        lambda lib: lib.autocast("cpu", dtype=lib.float64),
+    ],
+)
+def test_what_is_switched_off_says_so_in_pytorchs_words(call):
+    texts = []
+    for lib in (torch, fb):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            call(lib)
+        texts.append([str(w.message).replace("flambeau", "torch") for w in caught])
+    assert texts[0] == texts[1] and len(texts[0]) == 1

@@ -16,6 +16,7 @@ from ..core.array import dtypes
 from ..core.array.devices import device
 from ..core.context.grad_mode import state as grad_state
 from ..core.dispatch.autocast import Policy, kept
+from ..core.dispatch.messages import message
 from ..core.tensor.tensor import Tensor
 
 __all__ = [
@@ -143,15 +144,11 @@ class autocast:
         if not isinstance(self.fast_dtype, dtypes.dtype):
             raise TypeError(f"autocast: dtype must be a dtype, not {type(dtype).__name__}")
         if enabled and self.device == "cuda" and not cuda.is_available():
-            warnings.warn("CUDA is not available. Disabling autocast.", stacklevel=2)
+            warnings.warn(message("autocast_without_cuda"), stacklevel=2)
             enabled = False
         elif enabled and self.fast_dtype not in _LOWER[self.device]:
-            allowed = " and ".join(map(str, _LOWER[self.device]))
-            warnings.warn(
-                f"In {self.device.upper()} autocast, but the target dtype {self.fast_dtype} is not supported. Disabling "
-                f"autocast. It takes {allowed}.",
-                stacklevel=2,
-            )
+            allowed = ", ".join(map(str, _LOWER[self.device]))
+            warnings.warn(message("autocast_dtypes", device=self.device.upper(), dtypes=allowed), stacklevel=2)
             enabled = False
         self._enabled = bool(enabled)
         self._before: list[Any] = []

@@ -13,6 +13,7 @@ from .. import cuda
 from ..core.context.grad_mode import no_grad
 from ..core.context.grad_mode import state as grad_state
 from ..core.context.tracing import host_value
+from ..core.dispatch.messages import message
 from ..core.tensor.tensor import Tensor, wrap
 from ..ops.elementwise.elementary import isfinite
 
@@ -40,7 +41,7 @@ class GradScaler:
         backoff_factor: float = 0.5, growth_interval: int = 2000, enabled: bool = True,
     ) -> None:  # fmt: skip
         if enabled and device == "cuda" and not cuda.is_available():
-            warnings.warn("GradScaler is enabled, but CUDA is not available.  Disabling.", stacklevel=2)
+            warnings.warn(message("scaler_without_cuda"), stacklevel=2)
             enabled = False
         if enabled and growth_factor <= 1.0:
             raise AssertionError("The growth factor must be > 1.0.")

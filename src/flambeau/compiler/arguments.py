@@ -23,17 +23,53 @@ class Conflict(Exception):
         self.arguments = arguments
 
 
+class Together(BaseException):
+    """The function writes into arguments that share memory: what each writes is to be seen through the others."""
+
+
+def share(tensors: list[Tensor]) -> bool:
+    """Whether some look into one memory, or are one tensor."""
+    return len({t._storage for t in tensors}) < len(tensors)
+
+
+def may_be_apart(tensors: list[Tensor]) -> bool:
+    """Whether those that share memory (parts of a data set) may each be values of their own, if nobody writes: plain ones off the tape.
+
+    Where in the memory they lie is then no matter of the program's.
+    """
+    seen: dict[Any, Tensor] = {}
+    for tensor in tensors:
+        other = seen.setdefault(tensor._storage, tensor)
+        if other is not tensor and not all(type(t) is Tensor and not t.requires_grad for t in (tensor, other)):
+            return False
+    return True
+
+
+def sharing(tensors: list[Tensor], apart: bool) -> Any:
+    """Which arguments are the same or share memory, and, unless they are values of their own, how they look into it."""
+    objects: dict[int, int] = {}
+    if apart:
+        return tuple(objects.setdefault(id(t), i) for i, t in enumerate(tensors))
+    first: dict[Any, int] = {}
+    return tuple(
+        (first.setdefault(t._storage, i), objects.setdefault(id(t), i), t._storage.shape, t._view)
+        for i, t in enumerate(tensors)
+    )
+
+
 class Arguments:
     """`bound` are the numbers of those that enter the trace as themselves rather than as stand-ins: they are then state like
     everything else that the function finds.
 
+    `apart`: those that share memory are values of their own.
     `inputs` are the arguments whose values are inputs: (number, whether as the tensor shows it or its whole storage).
     """
 
-    def __init__(self, leaves: list[Any], bound: frozenset[int]):
+    def __init__(self, leaves: list[Any], bound: frozenset[int], apart: bool = False):
         self.tensors: list[Tensor] = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         self.arrays_of_numpy: list[Any] = [leaf for leaf in leaves if isinstance(leaf, np.ndarray)]
         self.bound = bound
+        self.apart: bool = apart and share(self.tensors) and may_be_apart(self.tensors)
         self.inputs: list[tuple[int, bool]] = self._choose()
         self.stand_ins: list[Tensor] = []
         self.numbers: dict[int, int] = {}  # of the stand-ins, by id
@@ -44,12 +80,17 @@ class Arguments:
     def _choose(self) -> list[tuple[int, bool]]:
         objects: dict[Any, set[int]] = {}
         for tensor in self.tensors:
-            objects.setdefault(tensor._storage, set()).add(id(tensor))
+            objects.setdefault(self._home(tensor), set()).add(id(tensor))
         chosen: dict[Any, tuple[int, bool]] = {}
         for i, tensor in enumerate(self.tensors):
             if i not in self.bound:
-                chosen.setdefault(tensor._storage, (i, len(objects[tensor._storage]) == 1))
+                home = self._home(tensor)
+                chosen.setdefault(home, (i, len(objects[home]) == 1))
         return list(chosen.values())
+
+    def _home(self, tensor: Tensor) -> Any:
+        """What stands for the memory in which a tensor's values are."""
+        return id(tensor) if self.apart else tensor._storage
 
     def arrays(self) -> list[Any]:
         self._given = [self.tensors[i]._array if dense else self.tensors[i]._storage.value for i, dense in self.inputs]
@@ -64,7 +105,7 @@ class Arguments:
         storages: dict[Any, tuple[Storage, bool]] = {}
         for n, ((i, dense), array) in enumerate(zip(self.inputs, arrays, strict=True)):
             recorder.demands.origins.add(array, self._given[n], ("argument", n))
-            storages[self.tensors[i]._storage] = Storage(array), dense
+            storages[self._home(self.tensors[i])] = Storage(array), dense
         known: dict[int, Tensor] = {}
         for i, tensor in enumerate(self.tensors):
             if i in self.bound:
@@ -72,7 +113,7 @@ class Arguments:
                 continue
             made = known.get(id(tensor))
             if made is None:
-                storage, dense = storages[tensor._storage]
+                storage, dense = storages[self._home(tensor)]
                 made = known[id(tensor)] = blank(type(tensor), storage, None if dense else tensor._view)
                 if tensor.requires_grad:
                     made.requires_grad_()
@@ -83,6 +124,8 @@ class Arguments:
             if tensor.__dict__:
                 made.__dict__.update(tensor.__dict__)
             recorder.stand_ins[id(made)] = made
+            if tensor._view is not None and made._view is None:
+                recorder.parts.add(made._storage)
             if not tensor.is_contiguous() and made._view is None:
                 recorder.strided[id(made)] = made
         self._before = [(s, s.value) for s, _ in storages.values()]
@@ -142,7 +185,9 @@ class Arguments:
         return sorted(i for key, i in self.numbers.items() if key in recorder.looked_at_grads)
 
     def check(self, recorder: Recorder, writes: list[tuple[tuple[int, bool], int]]) -> None:
-        """Raises Conflict if the function has met arguments as its state, too."""
+        """Raises Conflict if the function has met arguments as its state, too; Together if they are not apart after all."""
+        if self.apart and writes:
+            raise Together
         written = {self.tensors[argument]._storage for (argument, _), _ in writes}
         found = set(recorder.watcher.taken - self.bound)
         for i, tensor in enumerate(self.tensors):

@@ -62,6 +62,7 @@ class Capture:
         treedef: Any,
         bound: frozenset[int],
         inputs: Inputs,
+        apart: bool = False,
     ):
         if not frames.readable():
             raise Failed(
@@ -69,7 +70,7 @@ class Capture:
             )
         self.recorder: Recorder = Recorder()
         self.inputs = inputs
-        self.arguments: Arguments = Arguments(leaves, bound)
+        self.arguments: Arguments = Arguments(leaves, bound, apart)
         self.findings: Findings | None = None
         self.recorder.demands.root = Capture._trace.__code__
         with self._recording(bound):

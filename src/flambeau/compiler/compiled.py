@@ -25,7 +25,7 @@ from ..core.dispatch.host_numbers import Strict, sources
 from ..core.tensor import tree
 from ..core.tensor.tensor import Tensor
 from ..runtime.ranks import here
-from .arguments import Conflict
+from .arguments import Conflict, Together, may_be_apart, share, sharing
 from .backwards import hooked
 from .batches import Batches, Entry, Group
 from .capture import Capture, Failed, Traced
@@ -117,6 +117,7 @@ class Compiled:
         self.quiet = quiet  # a child of a module that could not be one program: the warning was given there
         self.programs: OrderedDict[Any, list[TracedProgram | Uncompiled]] = OrderedDict()
         self.inputs: Inputs = Inputs()
+        self.apart: bool = True  # until it writes into arguments that share memory
         self.dynamic = dynamic
         self.whole = whole  # equal blocks are no programs of their own
         self.limit = limit  # of the programs of all signatures; None: `limits.programs` of each
@@ -169,6 +170,9 @@ class Compiled:
         try:
             return self._run(key, leaves, treedef, tensors, (args, kwargs), again)
         except Strict:  # a number can't be an input after all
+            return self._call(args, kwargs)
+        except Together:
+            self.apart = False
             return self._call(args, kwargs)
 
     def _run(self, key: Any, leaves: Any, treedef: Any, tensors: Any, call: Any, again: bool) -> Any:
@@ -231,8 +235,8 @@ class Compiled:
                 if hasattr(type(leaf), "__next__"):
                     return None
                 parts.append((_static(leaf), type(leaf)))
-        if len({t._storage for t in tensors}) < len(tensors):
-            parts.append(_sharing(tensors))
+        if share(tensors):
+            parts.append(sharing(tensors, self.apart and may_be_apart(tensors)))
         return treedef, tuple(parts), *held_for()
 
     def _take_numbers_in(self, key: Any, leaves: Any, treedef: Any, tensors: Any) -> Any:
@@ -338,9 +342,11 @@ class Compiled:
         bound: frozenset[int] = frozenset()
         for _ in range(_ATTEMPTS):
             try:
-                return Capture(self.function, leaves, treedef, bound, self.inputs).finish()
+                return Capture(self.function, leaves, treedef, bound, self.inputs, self.apart).finish()
             except Conflict as conflict:
                 bound = conflict.arguments
+                if self.apart and share([leaf for leaf in leaves if isinstance(leaf, Tensor)]):
+                    raise Together from None
             except Again as again:
                 if not self.inputs.never.isdisjoint(again.places):
                     raise Failed(Untraceable("it counts in a number whose type it asks for"), None) from None
@@ -563,13 +569,3 @@ class _Same:
 
     def __repr__(self) -> str:
         return repr(self.thing)
-
-
-def _sharing(tensors: list[Tensor]) -> Any:
-    """Which arguments share memory, and how they look into it."""
-    first: dict[Any, int] = {}
-    objects: dict[int, int] = {}
-    return tuple(
-        (first.setdefault(t._storage, i), objects.setdefault(id(t), i), t._storage.shape, t._view)
-        for i, t in enumerate(tensors)
-    )

@@ -14,6 +14,8 @@ from .guards.places import MISSING, Attribute, Item, Length, Place, own_attribut
 from .guards.reads import Reads
 from .guards.values import elements, entries, is_buffer
 
+_REGISTRY = "__warningregistry__"  # where a warning in the user's module notes that it was given: nothing that a program repeats
+
 
 class Mutation:
     """A change of a container that was there before the trace: `function(container, *args, **kwargs)`."""
@@ -219,7 +221,9 @@ class Writes:
             kind = type(container if owner is None else owner).__name__
             if isinstance(container, dict):
                 names = [
-                    k for k in {**copy, **container} if copy.get(k, MISSING) is not dict.get(container, k, MISSING)
+                    k
+                    for k in {**copy, **container}
+                    if k != _REGISTRY and copy.get(k, MISSING) is not dict.get(container, k, MISSING)
                 ]
                 places = [[Item(container, k), *([] if owner is None else [Attribute(owner, k)])] for k in names]
                 if all(any(map(self.is_written, ways)) for ways in places):
@@ -248,9 +252,13 @@ class Writes:
 
 def _differs(container: Any, copy: Any) -> bool:
     if isinstance(container, dict):
-        if dict.__len__(container) != len(copy):
+        now_there, before = entries(container), copy.items()
+        if dict.__contains__(container, _REGISTRY):
+            now_there = [pair for pair in now_there if pair[0] != _REGISTRY]
+            before = [pair for pair in before if pair[0] != _REGISTRY]
+        if len(now_there) != len(before):
             return True
-        pairs = zip(entries(container), copy.items(), strict=True)
+        pairs = zip(now_there, before, strict=True)
         return not all(key is k and value is v for (key, value), (k, v) in pairs)
     now = elements(container)
     if isinstance(container, set):

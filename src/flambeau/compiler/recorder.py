@@ -52,6 +52,7 @@ class Recorder:
         self.writes: Writes = Writes(self.reads)
         self.watcher: Watcher = Watcher(self.reads, self.writes)
         self.stand_ins: dict[int, Any] = {}  # tensors that stand for arguments, by id
+        self.parts: set[Any] = set()  # storages of stand-ins whose arguments are parts of a larger memory
         self.strided: dict[int, Any] = {}  # those of them whose arguments are not contiguous
         self.number_leaves = False  # whether numbers among the arguments are inputs
         self.number_inputs: dict[int, Any] = {}  # id of an expression -> (the expression, the traced value of it)
@@ -169,6 +170,11 @@ class Recorder:
             raise Untraceable(
                 "it asks for the strides of an argument that is not contiguous; give it argument.contiguous()"
             )
+
+    def look_at_memory(self, tensor: Any) -> None:
+        """Raises Untraceable for an argument that is a part of a larger memory: in the trace it is all of its own."""
+        if tensor._storage in self.parts:
+            raise Untraceable("it asks where in its memory an argument lies that is a part of it: ask outside")
 
     def keep_memory(self, tensor: Any) -> None:
         """Note that a tensor is about to look into another storage."""

@@ -123,6 +123,11 @@ def _seeing(
                 raise error.of(input.dtype, input.device.type) from None
             raise
         if absolute:
+            if (
+                grad_state.trace is not None
+                and (kwargs.get("storage_offset", args[2] if len(args) > 2 else None)) is not None
+            ):
+                grad_state.trace.look_at_memory(input)
             check_inside(input._storage, made)
         relative = None if absolute else made
         if relative is not None and input._view is not None and (input._edge is not None or input._base is not None):

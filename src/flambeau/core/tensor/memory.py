@@ -482,6 +482,8 @@ def _mapped(path: str, shared: bool, nbytes: int) -> np.ndarray:
 
 def untyped_storage(tensor: Tensor) -> UntypedStorage:
     """The memory that a tensor looks into, as bytes."""
+    if grad_state.trace is not None:
+        grad_state.trace.look_at_memory(tensor)
     made = _new(UntypedStorage)
     made._cell = tensor._storage
     return made

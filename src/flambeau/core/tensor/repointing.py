@@ -1,4 +1,4 @@
-"""Which tensors may be re-pointed at another one's memory (`tensor.data = other`)."""
+"""What may be set of a tensor from outside: its memory (`tensor.data = other`)."""
 
 from __future__ import annotations
 

@@ -360,6 +360,8 @@ class Tensor:
 
     def storage_offset(self) -> int:
         """Where in the storage the first element lies, in elements."""
+        if grad_state.trace is not None:
+            grad_state.trace.look_at_memory(self)
         return 0 if self._view is None else self._view.offset
 
     def is_contiguous(self, *, memory_format: Any = None) -> bool:

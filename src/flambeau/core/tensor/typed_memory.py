@@ -210,13 +210,20 @@ QUANTIZED_LEGACY: dict[str, Any] = {
 # --- of tensors ---------------------------------------------------------------------------------------------------------
 
 
+_DEPRECATED = (
+    "TypedStorage is deprecated. It will be removed in the future and UntypedStorage will be the only storage class. This "
+    "should only matter to you if you are using storages directly.  To access UntypedStorage directly, use "
+    "tensor.untyped_storage() instead of tensor.storage()"
+)
+
+
 def _typed(tensor: Tensor) -> TypedStorage:
     return TypedStorage(wrap_storage=untyped_storage(tensor), dtype=tensor.dtype)
 
 
 def storage(tensor: Tensor) -> TypedStorage:
     """The memory that a tensor looks into, which other tensors may look into too, as elements of its dtype."""
-    warn_once("TypedStorage is deprecated: tensor.untyped_storage() gives the memory as bytes")
+    warn_once(_DEPRECATED)
     return _typed(tensor)
 
 

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from ...core.dispatch.messages import message
 from ...core.tensor.tensor import Tensor
 from ...ops.support.losses import chosen_reduction
 from .. import functional as F
@@ -196,11 +197,7 @@ class NLLLoss2d(NLLLoss):
     """The old name of `NLLLoss` for images."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        warnings.warn(
-            "`NLLLoss2d` has been deprecated. Please use `NLLLoss`, which takes the same arguments.",
-            FutureWarning,
-            stacklevel=2,
-        )
+        warnings.warn(message("nll_loss_2d"), FutureWarning, stacklevel=2)
         super().__init__(*args, **kwargs)
 
 

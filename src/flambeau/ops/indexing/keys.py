@@ -66,10 +66,7 @@ def from_list(key: list[Any]) -> Any:
     members = (Tensor, list, tuple, range, np.ndarray, slice, type(None), type(Ellipsis))
     if len(key) >= 32 or not any(isinstance(i, members) for i in key):
         return key
-    warn(
-        "Using a non-tuple sequence for multidimensional indexing is deprecated: use x[tuple(seq)] instead of x[seq], or "
-        "x[torch.tensor(seq)] for a tensor of indices.",
-    )
+    warn(message("index_by_sequence"))
     return tuple(key)
 
 

@@ -284,7 +284,7 @@ def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
     if self.ndim > 2:
         if len(set(self.shape)) > 1:
             raise RuntimeError("all dimensions of input must be of equal length")
-        own = self.as_strided((self.shape[0],), (sum(self.stride()),), self.storage_offset())
+        own = self.as_strided((self.shape[0],), (sum(self.stride()),))
         own.fill_(fill_value)
         return self
     rows, columns = self.shape

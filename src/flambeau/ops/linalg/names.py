@@ -32,16 +32,10 @@ def _old(function: Callable[..., Any], in_python: bool | None = None) -> Callabl
     return composite(name=function.__name__.lstrip("_"), in_python=in_python)(function)
 
 
-def _replaced(name: str, now: str) -> None:
-    warn_once(
-        f"torch.{name} is deprecated in favor of torch.linalg.{name} and will be removed in a future PyTorch release.\nWrite {now}."
-    )
-
-
 @_old
 def _cholesky(input: Tensor, upper: bool = False) -> Tensor:
     """`linalg.cholesky`."""
-    _replaced("cholesky", "L = torch.linalg.cholesky(A), or U = torch.linalg.cholesky(A).mH")
+    warn_once(message("cholesky_deprecated"))
     if input.dtype.category < FLOAT and input.ndim > 1 and input.shape[-1] == input.shape[-2]:
         raise NotImplementedError(f"\"cholesky_cpu\" not implemented for '{input.dtype.abbr}' (cast it)")
     return linalg.definite_factor(input, upper, "cholesky")
@@ -101,7 +95,7 @@ _Qr = return_type("qr", ("Q", "R"))
 @_old
 def _qr(input: Tensor, some: bool = True) -> Any:
     """`linalg.qr`, complete if not `some`."""
-    _replaced("qr", "Q, R = torch.linalg.qr(A, 'reduced' if some else 'complete')")
+    warn_once(message("qr_deprecated"))
     return _Qr(*linalg.qr(input, "reduced" if some else "complete"))
 
 

@@ -353,6 +353,8 @@ def _has_compatible_shallow_copy_type(input: Tensor, other: Tensor) -> bool:
 def is_set_to(self: Tensor, tensor: Tensor) -> bool:
     """Whether both look into the same memory in the same way."""
     refuse_no_tensor("is_set_to", "tensor", tensor)
+    if grad_state.trace is not None:
+        grad_state.trace.look_at_memory(self)
     return self._storage is tensor._storage and self._geometry == tensor._geometry
 
 

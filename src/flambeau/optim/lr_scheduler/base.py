@@ -150,10 +150,7 @@ class LRScheduler:
             if last_epoch == -1:
                 group.setdefault("initial_lr", _copied(group["lr"]))
             elif "initial_lr" not in group:
-                raise KeyError(
-                    f"param 'initial_lr' is not specified in param_groups[{i}] when resuming scheduler with "
-                    "last_epoch >= 0. Load the optimizer's state first, or leave last_epoch=-1 for a fresh training run"
-                )
+                raise KeyError(message("initial_lr_missing", i=i))
         self.base_lrs: list[Any] = [_copied(group["initial_lr"]) for group in optimizer.param_groups]
         self.last_epoch: int = last_epoch
         _note_steps(optimizer)
