@@ -1,5 +1,5 @@
 """What lies outside of a compiled function's arguments and of the user's objects: settings of the process, files, other threads, the
-`__dict__` of an object as a whole, and the loader's datasets.
+`__dict__` of an object as a whole, and the library's objects that hold Python's: datasets, distributions, schedules.
 """
 
 from __future__ import annotations
@@ -340,3 +340,84 @@ def test_orders_that_are_drawn(name: str) -> None:
         fb.manual_seed(0)
         found.append([function(X, generator).tolist() for _ in range(4)])
     assert found[1] == found[0]
+
+
+Distribution = fb.distributions
+LAWS: dict[str, tuple[Callable[[], Any], Callable[[Any, Any], Any], Callable[[Any], Any]]] = {
+    "log_prob": (
+        lambda: Distribution.Normal(X * 0, X),
+        lambda law, x: law.log_prob(x),
+        lambda law: setattr(law, "loc", X * 3),
+    ),
+    "sample": (lambda: Distribution.Normal(X * 0, X), lambda law, x: law.sample(), lambda law: setattr(law, "loc", X)),
+    "moments": (
+        lambda: Distribution.Uniform(X * 0, X),
+        lambda law, x: law.mean + law.variance,
+        lambda law: setattr(law, "high", X * 2),
+    ),
+    "base": (
+        lambda: Distribution.LogNormal(X * 0, X),
+        lambda law, x: law.log_prob(x),
+        lambda law: setattr(law.base_dist, "loc", X),
+    ),
+    "transforms": (
+        lambda: Distribution.TransformedDistribution(
+            Distribution.Normal(0.0, 1.0), [Distribution.AffineTransform(1, 2)]
+        ),
+        lambda law, x: law.log_prob(x),
+        lambda law: law.transforms.append(Distribution.ExpTransform()),
+    ),
+    "a transform": (
+        lambda: Distribution.AffineTransform(0.0, 2.0),
+        lambda law, x: law(x),
+        lambda law: setattr(law, "scale", 3.0),
+    ),
+    "dimensions": (
+        lambda: Distribution.Independent(Distribution.Normal(X * 0, X), 1),
+        lambda law, x: law.log_prob(x),
+        lambda law: setattr(law, "reinterpreted_batch_ndims", 0),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_distributions_that_are_kept(name: str) -> None:
+    make, use, change = LAWS[name]
+    law = make()
+    compiled = fb.compile(lambda x: use(law, x))
+    results = []
+    for k in range(4):
+        if k == 2:
+            change(law)
+        fb.manual_seed(k)
+        found = compiled(X)
+        fb.manual_seed(k)
+        expected = use(law, X)
+        fb.testing.assert_close(found, expected)
+        results.append(expected.tolist())
+    assert results[0] != results[2]
+    assert all(type(program).__name__ == "TracedProgram" for known in compiled.programs.values() for program in known)
+
+
+def test_rates_of_a_schedule() -> None:
+    optimizer = fb.optim.SGD([fb.nn.Parameter(X)], 0.5)
+    schedule = fb.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+    compiled = fb.compile(lambda x: x * schedule.get_last_lr()[0])
+    for _ in range(3):
+        assert compiled(X).tolist() == (X * schedule.get_last_lr()[0]).tolist()
+        optimizer.step()
+        schedule.step()
+    state = fb.compile(
+        lambda x: x * schedule.state_dict()["last_epoch"] + optimizer.state_dict()["param_groups"][0]["lr"]
+    )
+    for _ in range(3):
+        assert state(X).tolist() == state.function(X).tolist()
+        optimizer.step()
+        schedule.step()
+
+
+def test_settings_of_a_scaler_and_a_future() -> None:
+    scaler, future = fb.amp.GradScaler("cpu"), fb.futures.Future()
+    seen(scaler.get_growth_factor, lambda: scaler.set_growth_factor(5.0))
+    seen(scaler.get_growth_interval, lambda: scaler.set_growth_interval(5))
+    seen(future.done, lambda: future.set_result(1))

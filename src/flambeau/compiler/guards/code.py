@@ -15,8 +15,8 @@ import numpy as np
 
 _HERE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
 _SITE = os.path.dirname(os.path.dirname(os.path.abspath(jax.__file__))) + os.sep
-# The loader's datasets and samplers keep Python's objects, which the user changes
-_FOLLOWED = (_HERE + "examples", os.path.join(_HERE, "utils", "data", ""))
+# Datasets and samplers, distributions and transforms keep Python's objects, which the user changes
+_FOLLOWED = (_HERE + "examples", os.path.join(_HERE, "utils", "data", ""), _HERE + "distributions" + os.sep)
 _LIBRARIES = (
     _HERE,
     *(_SITE + name + os.sep for name in ("jax", "jaxlib", "ml_dtypes", "opt_einsum", "scipy")),

@@ -234,4 +234,5 @@ class GlobalHooks(Dependency):
 def is_library_class(cls: type) -> bool:
     """Whether a class is one of ours."""
     name = cls.__module__
-    return name.partition(".")[0] in _OWN and name.partition(".")[2][:10] != "utils.data"  # which is followed
+    package, _, path = name.partition(".")
+    return package in _OWN and not path.startswith(("utils.data", "distributions"))  # which are followed
