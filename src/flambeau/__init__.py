@@ -67,6 +67,8 @@ from .core.tensor.tensor import Tensor
 from .core.tensor.typed import TENSOR_TYPES as _TENSOR_TYPES
 from .core.tensor.typed_memory import LEGACY as _LEGACY_STORAGES
 from .core.tensor.typed_memory import QUANTIZED_LEGACY as _QUANTIZED_STORAGES
+from .runtime.settings import asks_setting as _asks_setting
+from .runtime.settings import changes_setting as _changes_setting
 from .runtime.threads import get_num_interop_threads, get_num_threads, set_num_interop_threads, set_num_threads
 from .torch_version import TorchVersion as _TorchVersion
 
@@ -312,6 +314,7 @@ def init_num_threads() -> None:
     """Nothing is to be done in a new thread: the numbers of threads are the process's."""
 
 
+@_changes_setting
 def set_float32_matmul_precision(precision: str) -> None:
     """Remembered; products of float32 are computed in float32.
 
@@ -322,6 +325,7 @@ def set_float32_matmul_precision(precision: str) -> None:
     tell_of_products(precision)
 
 
+@_asks_setting
 def get_float32_matmul_precision() -> str:
     """What was set: 'highest' (from the start), 'high' or 'medium'."""
     from .backends._precision import precision_of_products

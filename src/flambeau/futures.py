@@ -6,7 +6,9 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
+from .core.context.tracing import refuse_in_trace
 from .core.dispatch.help import explain_namespace as _explain
+from .runtime.settings import asks_setting
 
 T = TypeVar("T")
 
@@ -23,6 +25,7 @@ class Future(Generic[T]):
         self._value: Any = None
         self._error: BaseException | None = None
 
+    @asks_setting
     def done(self) -> bool:
         """Whether the value or the error is there."""
         return self._done.is_set()
@@ -34,6 +37,7 @@ class Future(Generic[T]):
 
     def value(self) -> T:
         """The value; an error is raised. RuntimeError where neither is there yet."""
+        refuse_in_trace("takes the value of a Future")
         if not self.done():
             raise RuntimeError("the Future is not completed() yet: call wait()")
         if self._error is not None:

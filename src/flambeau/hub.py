@@ -17,6 +17,8 @@ from urllib.request import Request, urlopen
 
 from .checkpoint import load as _load_file
 from .core.dispatch.help import explain_namespace as _explain_namespace
+from .runtime.settings import asks_setting as _asks_setting
+from .runtime.settings import changes_setting as _changes_setting
 
 __all__ = ["download_url_to_file", "get_dir", "help", "list", "load", "load_state_dict_from_url", "set_dir"]
 
@@ -30,6 +32,7 @@ def _get_torch_home() -> str:
     return os.path.expanduser(os.environ.get("TORCH_HOME", os.path.join(cache, "torch")))
 
 
+@_asks_setting
 def get_dir() -> str:
     """The cache folder: what `set_dir` was given, else `$TORCH_HOME/hub`, else `torch/hub` in the user's cache."""
     if _folder is not None:
@@ -37,6 +40,7 @@ def get_dir() -> str:
     return os.path.join(_get_torch_home(), "hub")
 
 
+@_changes_setting
 def set_dir(d: str | os.PathLike[str]) -> None:
     """Keep what is fetched from now on in the folder `d`."""
     global _folder

@@ -16,6 +16,7 @@ from .core.tensor.tensor import Tensor
 from .ops.making.constants import ones_like as _ones_like
 from .ops.sparse.compressed import invariants
 from .ops.sparse.coo import sparse_coo_tensor as _sparse_coo_tensor
+from .runtime.settings import asks_setting, changes_setting
 
 __path__: list[str] = []  # the modules below it are in `served.txt`
 
@@ -70,16 +71,19 @@ class check_sparse_tensor_invariants:
         self.before: bool | None = None
 
     @classmethod
+    @asks_setting
     def is_enabled(cls) -> bool:
         """What was asked for last."""
         return invariants.asked
 
     @classmethod
+    @changes_setting
     def enable(cls) -> None:
         """Ask for the check."""
         invariants.asked = True
 
     @classmethod
+    @changes_setting
     def disable(cls) -> None:
         """Leave it out."""
         invariants.asked = False

@@ -18,6 +18,7 @@ from ..core.context.grad_mode import state as grad_state
 from ..core.dispatch.autocast import Policy, kept
 from ..core.dispatch.messages import message
 from ..core.tensor.tensor import Tensor
+from ..runtime.settings import changes_setting
 
 __all__ = [
     "autocast",
@@ -48,6 +49,7 @@ class _Choices(threading.local):
     def __init__(self) -> None:
         self.dtypes = {name: allowed[0] for name, allowed in _LOWER.items()}
         self.keeps = True
+        self.outside: list[Any] = []  # what was set outside of the regions that a trace has entered
 
 
 _choices = _Choices()
@@ -72,6 +74,18 @@ def _switch(device_type: str, enabled: bool) -> None:
     grad_state.autocast = Policy.of(on, _choices.keeps)
 
 
+def _dtype_outside(name: str) -> dtypes.dtype:
+    """What a program that has asked holds for: the regions that it enters itself are none of its surroundings."""
+    return (_choices.outside[0][1] if _choices.outside else _choices.dtypes)[name]
+
+
+def _keeps_outside() -> bool:
+    return _choices.outside[0][2] if _choices.outside else _choices.keeps
+
+
+_DTYPES_OUTSIDE = {name: functools.partial(_dtype_outside, name) for name in _LOWER}
+
+
 def is_autocast_available(device_type: str) -> bool:
     """Whether `autocast` can be switched on for this type of device. RuntimeError for an unknown type."""
     return _type(device_type) in _LOWER
@@ -91,9 +105,13 @@ def set_autocast_enabled(device_type: Any, enabled: bool | None = None) -> None:
 
 def get_autocast_dtype(device_type: str) -> dtypes.dtype:
     """The dtype in which `autocast` lets this type of device compute. RuntimeError if it has none."""
-    return _choices.dtypes[_supported(_type(device_type))]
+    name = _supported(_type(device_type))
+    if grad_state.trace is not None:
+        grad_state.trace.guard(_DTYPES_OUTSIDE[name], f"autocast has another dtype for {name} now")
+    return _choices.dtypes[name]
 
 
+@changes_setting
 def set_autocast_dtype(device_type: str, dtype: dtypes.dtype) -> None:
     """Choose the dtype in which `autocast` lets this type of device compute, in this thread."""
     name = _supported(_type(device_type))
@@ -104,9 +122,12 @@ def set_autocast_dtype(device_type: str, dtype: dtypes.dtype) -> None:
 
 def is_autocast_cache_enabled() -> bool:
     """Whether a parameter that is cast is cast once for the whole region."""
+    if grad_state.trace is not None:
+        grad_state.trace.guard(_keeps_outside, "autocast's cache was switched on or off")
     return _choices.keeps
 
 
+@changes_setting
 def set_autocast_cache_enabled(enabled: bool) -> None:
     """Choose whether a parameter that is cast is cast once for the whole region."""
     _choices.keeps = bool(enabled)
@@ -155,6 +176,8 @@ class autocast:
 
     def __enter__(self) -> autocast:
         self._before.append((grad_state.autocast, dict(_choices.dtypes), _choices.keeps))
+        if grad_state.trace is not None or _choices.outside:
+            _choices.outside.append(self._before[-1])
         kept.nesting += 1
         _choices.dtypes[self.device] = self.fast_dtype
         _choices.keeps = self._cache_enabled
@@ -163,6 +186,8 @@ class autocast:
 
     def __exit__(self, *exc: object) -> None:
         grad_state.autocast, _choices.dtypes, _choices.keeps = self._before.pop()
+        if _choices.outside:
+            _choices.outside.pop()
         kept.nesting -= 1
         if not kept.nesting:
             clear_autocast_cache()

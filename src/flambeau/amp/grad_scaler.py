@@ -16,6 +16,7 @@ from ..core.context.tracing import host_value
 from ..core.dispatch.messages import message
 from ..core.tensor.tensor import Tensor, wrap
 from ..ops.elementwise.elementary import isfinite
+from ..runtime.settings import asks_setting
 
 __all__ = ["GradScaler", "OptState"]
 
@@ -162,6 +163,7 @@ class GradScaler:
         """The scale; 1.0 if disabled."""
         return self._value if self._enabled else 1.0
 
+    @asks_setting
     def is_enabled(self) -> bool:
         """Whether it scales at all."""
         return self._enabled
@@ -202,6 +204,7 @@ class GradScaler:
         if self._scale is not None:
             self._set(self._value)
 
+    @asks_setting
     def get_growth_factor(self) -> float:
         """What the scale is multiplied by after enough good steps."""
         return self._growth_factor
@@ -210,6 +213,7 @@ class GradScaler:
         """Set what the scale is multiplied by after enough good steps."""
         self._growth_factor = new_factor
 
+    @asks_setting
     def get_backoff_factor(self) -> float:
         """What the scale is multiplied by after an inf or nan."""
         return self._backoff_factor
@@ -218,6 +222,7 @@ class GradScaler:
         """Set what the scale is multiplied by after an inf or nan."""
         self._backoff_factor = new_factor
 
+    @asks_setting
     def get_growth_interval(self) -> int:
         """How many good steps in a row make the scale grow."""
         return self._growth_interval

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..core.context.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
+from ..runtime.settings import asks_setting
 
 
 class _Setting:
@@ -34,6 +35,7 @@ class set_multithreading_enabled(_Setting):
     setter = "set_multithreading_enabled"
 
 
+@asks_setting
 def _is_multithreading_enabled() -> bool:
     """Whether a backward pass may use other threads."""
     return set_multithreading_enabled.now

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
+from ..runtime.settings import Telling
+
 _frozen = False
 
 
@@ -33,7 +35,7 @@ def allow_mutation() -> Iterator[None]:
         _frozen = before
 
 
-class Switches(ModuleType):
+class Switches(Telling, ModuleType):
     """A module whose switches can be frozen."""
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -10,6 +10,7 @@ import warnings
 from typing import Any
 
 from ..core.dispatch.messages import message
+from ..runtime.settings import Telling
 from ._frozen import Switches
 
 _TAKEN = {
@@ -80,7 +81,7 @@ def both(backend: str, *operators: str) -> Any:
     return property(lambda self: all(precision_of(backend, name) == "tf32" for name in operators), write, doc=told)
 
 
-class _FP32Precision:
+class _FP32Precision(Telling):
     """The switch of one operator, which has no other attribute."""
 
     def __getattr__(self, name: str) -> Any:

@@ -15,11 +15,14 @@ from ..cuda._devices import required as required
 from ..nn.attention import SDPBackend as SDPBackend
 from ..nn.attention import enabled as kernels
 from ..nn.attention import sdpa_kernel as sdpa_kernel
+from ..runtime.settings import Telling as _Telling
+from ..runtime.settings import asks_setting as _asks_setting
+from ..runtime.settings import changes_setting as _changes_setting
 from ._precision import both as _both
 from ._precision import switch as _switch_of
 
 
-class cuBLASModule:
+class cuBLASModule(_Telling):
     """Switches of products in less precision. They are remembered; XLA's own are `jax_default_matmul_precision` and XLA_FLAGS."""
 
     allow_tf32 = _both("cuda", "matmul")
@@ -192,9 +195,11 @@ class SDPAParams:
 
 
 def _switch(name: str, kernel: SDPBackend) -> tuple[Callable[[bool], None], Callable[[], bool]]:
+    @_changes_setting
     def enable(enabled: bool) -> None:
         kernels[kernel] = bool(enabled)
 
+    @_asks_setting
     def is_enabled() -> bool:
         return kernels[kernel]
 

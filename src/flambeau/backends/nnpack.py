@@ -4,6 +4,7 @@ from collections.abc import Iterator as _Iterator
 from contextlib import contextmanager as _contextmanager
 
 from ..core.dispatch.help import explain_namespace as _explain_namespace
+from ..runtime.settings import changes_setting as _changes_setting
 
 __all__ = ["flags", "is_available", "set_flags"]
 
@@ -16,6 +17,7 @@ def is_available() -> bool:
 _wanted = True
 
 
+@_changes_setting
 def set_flags(_enabled: bool) -> tuple[bool]:
     """Set whether it is wanted, and give what was set before."""
     global _wanted

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..core.context.homes import written_in
+from ..runtime.settings import asks_setting, changes_setting
 from . import names, rebuild
 from .errors import brief, damaged
 
@@ -325,6 +326,7 @@ def _names_of(entry: Any) -> tuple[str, Any]:
     return ".".join(name), entry
 
 
+@changes_setting
 def add_safe_globals(safe_globals: Iterable[Callable[..., Any] | tuple[Callable[..., Any], str]]) -> None:
     """Let files loaded with `weights_only=True` name and call these functions and classes.
 
@@ -336,11 +338,13 @@ def add_safe_globals(safe_globals: Iterable[Callable[..., Any] | tuple[Callable[
         _as_given[name] = entry
 
 
+@asks_setting
 def get_safe_globals() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
     """What was added by `add_safe_globals` and `safe_globals`."""
     return list(_as_given.values())
 
 
+@changes_setting
 def clear_safe_globals() -> None:
     """Forget all that was added."""
     _added.clear()

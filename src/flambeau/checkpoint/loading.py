@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..core.context import doors
+from ..core.context.tracing import refuse_in_trace
 from ..core.dispatch.help import explain_functions as _explain_functions
 from ..core.dispatch.messages import message
 from ..runtime import files
@@ -47,6 +48,7 @@ def load(
     Raises pickle.UnpicklingError for a pickle that is damaged or refused, RuntimeError for any other damage, EOFError
     for an empty file.
     """
+    refuse_in_trace("reads a file (torch.load)")
     forced = _forced()
     mmap = settings.mmap if mmap is None else mmap
     if weights_only is None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..core.array import dtypes
+from ..core.context.tracing import refuse_in_trace
 from ..core.tensor.sparse import is_sparse
 from ..core.tensor.tensor import Tensor, from_host
 
@@ -24,6 +25,7 @@ def load_npz(f: str | os.PathLike[str] | Any) -> dict[str, Tensor]:
 
     Raises RuntimeError for a file that is damaged, TypeError for arrays of texts, dates, records or objects.
     """
+    refuse_in_trace("reads a file (load_npz)")
     found: dict[str, Tensor] = {}
     try:
         with np.load(f, allow_pickle=False) as archive:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..core.array import devices, dtypes
+from ..core.context.tracing import refuse_in_trace
 from ..core.tensor.sparse import is_sparse
 from ..core.tensor.tensor import Tensor, wrap
 from ..runtime import files
@@ -41,6 +42,7 @@ def load_safetensors(
     Raises RuntimeError if a file is damaged, lacks what the index says or has a dtype that flambeau lacks, FileNotFoundError if
     one is not there.
     """
+    refuse_in_trace("reads a file (load_safetensors)")
     place = devices.to_jax(devices.device(device))
     found: dict[str, Tensor] = {}
     for path, names in shards.locate(f).items():
@@ -138,6 +140,7 @@ def save_safetensors(
     Raises TypeError for what is no tensor and dtypes that the format lacks, RuntimeError (an OSError, too) if the file
     can't be written.
     """
+    refuse_in_trace("writes a file (save_safetensors)")
     files.replace(f, writer(tensors, metadata))
 
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
+from ..core.context.tracing import refuse_in_trace
 from ..core.dispatch.help import explain_functions as _explain_functions
 from ..runtime import files
 from .archive import Writer
@@ -49,6 +50,7 @@ def save(
     Raises RuntimeError if the folder does not exist or the file can't be written (an OSError, too), and what pickle raises
     for objects that cannot be pickled; then no file is written.
     """
+    refuse_in_trace("writes a file (torch.save)")
     path = Path(os.fsdecode(f)) if isinstance(f, (str, os.PathLike)) else None
     if path is None and not hasattr(f, "write"):
         raise AttributeError(

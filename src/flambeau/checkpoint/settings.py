@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..core.array import devices
+from ..runtime.settings import asks_setting, changes_setting
 
 
 class LoadEndianness(enum.Enum):
@@ -30,11 +31,13 @@ class _Settings(threading.local):
 settings: _Settings = _Settings()
 
 
+@asks_setting
 def get_default_load_endianness() -> LoadEndianness | None:
     """What `set_default_load_endianness` was given; None: the order of this machine."""
     return settings.endianness
 
 
+@changes_setting
 def set_default_load_endianness(endianness: LoadEndianness | None) -> None:
     """Take files that do not say their byte order to have this one. TypeError for anything else."""
     if not isinstance(endianness, LoadEndianness) and endianness is not None:
@@ -42,11 +45,13 @@ def set_default_load_endianness(endianness: LoadEndianness | None) -> None:
     settings.endianness = endianness
 
 
+@asks_setting
 def get_crc32_options() -> bool:
     """What `set_crc32_options` was given."""
     return settings.crc32
 
 
+@changes_setting
 def set_crc32_options(compute_crc32: bool) -> None:
     """Whether archives may be without true checksums. It is remembered; those written here have them always."""
     settings.crc32 = compute_crc32

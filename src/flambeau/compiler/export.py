@@ -20,7 +20,7 @@ import ml_dtypes  # noqa: F401  NumPy then knows bfloat16 by its name
 import numpy as np
 
 from .. import native
-from ..core.context.tracing import NEEDS_VALUES
+from ..core.context.tracing import NEEDS_VALUES, refuse_in_trace
 from ..core.dispatch.help import explain_functions as _explain_functions
 from ..core.tensor.tensor import Tensor, wrap
 from ..nn.modules.module import Module
@@ -125,6 +125,7 @@ def export(
 
 def load_exported(path: str | os.PathLike[str]) -> Exported:
     """What `Exported.save` has written. ValueError if the file is none of these, or damaged."""
+    refuse_in_trace("reads a file (load_exported)")
     try:
         with zipfile.ZipFile(path) as archive:
             header = json.loads(archive.read("header.json"))

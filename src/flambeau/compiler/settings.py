@@ -17,6 +17,7 @@ from typing import Any
 
 from ..core.context.warned import warn, warn_once
 from ..core.dispatch.messages import message
+from ..runtime.settings import Telling
 from .stance import limits, stance
 
 _DYNAMO = "torch._dynamo.config."
@@ -92,7 +93,7 @@ def put(module: str, name: str, value: Any, refuse: bool = False) -> None:
             warn_once(f"{told} = {value!r} changes nothing here: XLA compiles, and has settings of its own (XLA_FLAGS)")
 
 
-class _Group:
+class _Group(Telling):
     """The settings whose names begin alike (`config.triton`)."""
 
     def __init__(self, module: Settings, prefix: str):
@@ -105,7 +106,7 @@ class _Group:
         setattr(self._module, f"{self._prefix}.{name}", value)
 
 
-class Settings(ModuleType):
+class Settings(Telling, ModuleType):
     """A module of settings: they are its attributes, and it has no others."""
 
     _refuses = False

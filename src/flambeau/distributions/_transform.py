@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..core.array.size import Size
+from ..core.context.tracing import is_traced
 from . import constraints
 from ._asking import zeros_like
 from .utils import _sum_rightmost, lazy_property
@@ -45,10 +46,11 @@ class Transform:
     @property
     def inv(self) -> Transform:
         """The inverse; the inverse of that is this transform itself."""
-        inverse = None if self._inv is None else self._inv()
+        inverse = None if is_traced() or self._inv is None else self._inv()
         if inverse is None:
             inverse = _InverseTransform(self)
-            self._inv = weakref.ref(inverse)
+            if not is_traced():  # a call could not make a weak reference anew
+                self._inv = weakref.ref(inverse)
         return inverse
 
     @property
@@ -225,11 +227,12 @@ class ComposeTransform(Transform):
 
     @property
     def inv(self) -> Transform:
-        inverse = None if self._inv is None else self._inv()
+        inverse = None if is_traced() or self._inv is None else self._inv()
         if inverse is None:
             inverse = ComposeTransform([part.inv for part in reversed(self.parts)])
-            self._inv = weakref.ref(inverse)
-            inverse._inv = weakref.ref(self)
+            if not is_traced():
+                self._inv = weakref.ref(inverse)
+                inverse._inv = weakref.ref(self)
         return inverse
 
     def with_cache(self, cache_size: int = 1) -> Any:

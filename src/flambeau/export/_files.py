@@ -13,6 +13,7 @@ from typing import Any
 
 from ..checkpoint import load as load_tensors
 from ..checkpoint import save as save_tensors
+from ..core.context.tracing import refuse_in_trace
 from ..runtime import files
 from ..utils import _pytree as pytree
 from .exported_program import ExportedProgram
@@ -29,6 +30,7 @@ def save(
     pickle_protocol: int = 2,
 ) -> None:
     """Write a program to a path or a binary file. TypeError for anything else than an `ExportedProgram`."""
+    refuse_in_trace("writes a file (torch.export.save)")
     if not isinstance(ep, ExportedProgram):
         raise TypeError(
             f"The 'ep' parameter must be an instance of 'ExportedProgram', got '{type(ep).__name__}' instead."
@@ -49,6 +51,7 @@ def load(
     f: Any, *, extra_files: dict[str, Any] | None = None, expected_opset_version: dict[str, int] | None = None
 ) -> ExportedProgram:
     """What `save` has written. The values of `extra_files` are filled in. RuntimeError if it is another file."""
+    refuse_in_trace("reads a file (torch.export.load)")
     try:
         with zipfile.ZipFile(f) as archive:
             names = archive.namelist()

@@ -21,6 +21,7 @@ from typing import Any
 from ..checkpoint import load as load_tensors
 from ..checkpoint import save as save_tensors
 from ..compiler.export import export, load_exported
+from ..core.context.tracing import refuse_in_trace
 from ..core.tensor.tensor import Tensor, wrap
 from ..export import load as load_program
 from ..export import save as save_program
@@ -42,6 +43,7 @@ def save(m: Any, f: Any, _extra_files: dict[str, Any] | None = None) -> None:
     Its forward is written, in both modes, as far as `torch.fx` follows it; else, if it was traced, what it does for the example, in
     the present mode: branches on values go as they went there, with a TracerWarning. RuntimeError, with the reason, if neither can be.
     """
+    refuse_in_trace("writes a file (torch.jit.save)")
     if not isinstance(m, (ScriptModule, ScriptFunction)):
         raise AttributeError(f"'{type(m).__name__}' object has no attribute 'save'")
     name = m.original_name if isinstance(m, ScriptModule) else m.name
@@ -250,6 +252,7 @@ def load(
     ValueError if there is no such file, RuntimeError if it is another one; PyTorch's own archives hold TorchScript, which is not
     compiled here.
     """
+    refuse_in_trace("reads a file (torch.jit.load)")
     if isinstance(f, (str, os.PathLike)):
         if not os.path.exists(f):
             raise ValueError(f"The provided filename {f} does not exist")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.dispatch.help import explain_namespace as _explain_namespace
 
 # isort: off
+from ..runtime.settings import asks_setting as _asks_setting, changes_setting as _changes_setting
 from . import reductions as reductions
 from .reductions import init_reductions as init_reductions
 from .spawn import ENV_VAR_PARALLEL_START as ENV_VAR_PARALLEL_START, ProcessContext as ProcessContext
@@ -31,11 +32,13 @@ def get_all_sharing_strategies() -> set[str]:
     return set(_all_sharing_strategies)
 
 
+@_asks_setting
 def get_sharing_strategy() -> str:
     """What `set_sharing_strategy` was told."""
     return _sharing_strategy
 
 
+@_changes_setting
 def set_sharing_strategy(new_strategy: str) -> None:
     """Kept, for scripts that set it: tensors go from process to process by value. AssertionError for an unknown name."""
     global _sharing_strategy

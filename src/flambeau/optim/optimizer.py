@@ -21,7 +21,7 @@ from ..core.array.meta import MetaArray, evaluate, is_meta
 from ..core.autograd.engine import Hooks, RemovableHandle
 from ..core.context.grad_mode import enable_grad, set_grad_enabled
 from ..core.context.overrides import dispatching
-from ..core.context.tracing import recorder, structure
+from ..core.context.tracing import recorder, refuse_in_trace, structure
 from ..core.dispatch.messages import message
 from ..core.tensor.sparse import is_sparse
 from ..core.tensor.storage import LaidStorage, PartsStorage, cut_over, laid
@@ -392,6 +392,7 @@ class Optimizer:
 
         Parameters are numbered in the order of the groups. The tensors are the optimizer's own, not copies.
         """
+        refuse_in_trace("looks at all of an optimizer's state (state_dict)")
         for hook in self._optimizer_state_dict_pre_hooks.values():
             hook(self)
         index: dict[Any, int] = {}

@@ -21,4 +21,10 @@ def changes_setting(function: _F) -> _F:
     return function
 
 
-__all__ = ["ASKED", "CHANGED", "asks_setting", "changes_setting"]
+class Telling:
+    """An object or module whose attributes tell settings of the process."""
+
+    __slots__ = ()
+
+
+__all__ = ["ASKED", "CHANGED", "Telling", "asks_setting", "changes_setting"]

@@ -25,12 +25,26 @@ import numpy as np
 from ...core.dispatch.host_numbers import HostValue, Strict, plain, settle, settle_key
 from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
+from ...runtime.settings import Telling
 from .code import LIBRARY, kind_of_code
 from .foreign import is_field, look_into, refuse_field
 from .keyed import apart
 from .modules import is_library_class
-from .places import MISSING, Attribute, Item, Named, Own, in_class, is_python_class, is_scope, own_attributes, shown_by
+from .places import (
+    MISSING,
+    Attribute,
+    Item,
+    Named,
+    Own,
+    Table,
+    in_class,
+    is_python_class,
+    is_scope,
+    own_attributes,
+    shown_by,
+)
 from .symbols import FRESH, LATER, PENDING, UNKNOWN
+from .told import told_by
 from .values import elements, entries, is_buffer, is_container, is_in_c
 
 _PLACE = frozenset("requires_grad is_leaf grad_fn output_nr retains_grad _version _base _is_view".split())
@@ -61,6 +75,8 @@ def attribute(shadow: Any, owner: Any, name: str) -> Any:
         return _bound(owner, name)
     if isinstance(owner, Tensor):
         return _of_tensor(watcher, owner, name)
+    if isinstance(owner, Telling):
+        told_by(owner, name)
     if isinstance(owner, ModuleType):
         watcher.reads.see(owner)
         return or_unknown(watcher.read(Attribute(owner, name)))
@@ -133,6 +149,8 @@ def _of_object(shadow: Any, owner: Any, name: str) -> Any:
         if watcher.is_old(owner):
             watcher.reads.see(found)
             watcher.reads.owners.setdefault(id(found), owner)
+            if not _tables(owner):  # a module's attributes are looked at by themselves
+                watcher.read(Table(owner))
         if watcher.is_old(owner) or id(owner) in watcher.arguments:
             watcher.attribute_tables[id(found)] = owner
         return found
@@ -254,6 +272,8 @@ def store_attribute(
                 watcher.read(Attribute(owner, name))  # whether it is there
             watcher.writes.put(Attribute(owner, name))
         return
+    if isinstance(owner, Telling):
+        watcher.refuse(f"it changes a setting of the process ({name}): do that outside")
     if deleted and watcher.is_old(owner):
         watcher.read(Attribute(owner, name))  # whether it is there
         _own_entry(watcher, owner, name)

@@ -7,6 +7,7 @@ import decimal
 import functools
 import importlib
 import operator
+import threading
 import types
 import weakref
 from collections import OrderedDict, deque
@@ -19,7 +20,6 @@ from ...core.context.grad_mode import state as grad_state
 from ...core.dispatch.host_numbers import HostFloat, HostNumber, HostText, HostValue, Strict, plain, settle
 from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
-from ...runtime.settings import CHANGED
 from .access import attribute, complete_later, imported, in_place, item, iterate, push, store_attribute, store_item
 from .code import LIBRARY, kind_of_code
 from .foreign import show
@@ -28,10 +28,11 @@ from .kinds import is_instance, is_subclass
 from .modules import is_library_class, layers_run
 from .numeric import no_numbers_on_the_way, settle_mixed
 from .places import MISSING, Attribute, in_class, is_python_class, own_attributes, shown_by
-from .pure import HARMLESS, check_known
+from .pure import HARMLESS, check_known, touches_files
 from .remembering import recall
 from .symbols import FRESH, LATER, PENDING, UNKNOWN
 from .tables import absent, change_attributes, fields
+from .told import RESETTING, TELLING, setting
 from .values import is_container
 
 _ANSWERING = frozenset("pop popitem popleft remove sort reverse setdefault rotate __imul__".split())
@@ -70,7 +71,10 @@ def call(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -> N
         callee = callee.func
     if isinstance(callee, MethodType):
         args, callee = [callee.__self__, *args], callee.__func__
-    if getattr(callee, "__name__", "") in CALLING and not isinstance(callee, FunctionType):
+    name = getattr(callee, "__name__", "")
+    if touches_files(callee, name):
+        watcher.refuse(f"it reads or writes a file ({name}): do that outside, or leave it as it is")
+    if name in CALLING and not isinstance(callee, FunctionType):
         given = [*args, *kwargs.values()]
         if isinstance(getattr(callee, "__self__", None), list):
             given.append(callee.__self__)
@@ -97,6 +101,8 @@ def _python_function(shadow: Any, function: FunctionType, args: list[Any], kwarg
         library(shadow, function, args, kwargs)
     elif function is importlib.import_module and args and type(args[0]) is str:
         imported(shadow.watcher, *args[:2])
+    elif function is threading.Condition.notify or function is threading.Condition.wait:
+        shadow.watcher.refuse("it wakes another thread or waits for one (queues and events do)")
     shadow.push(UNKNOWN)
 
 
@@ -110,8 +116,9 @@ def library(shadow: Any, function: Any, args: list[Any], kwargs: dict[str, Any])
     said = function  # by the function itself, if this is a face of it
     while not (hasattr(said, "operator") or hasattr(said, "takes_host_numbers")) and hasattr(said, "__wrapped__"):
         said = said.__wrapped__
-    if hasattr(said, "setting"):
-        _setting(shadow.watcher, said, args, kwargs)
+    named = getattr(said, "__module__", None), getattr(said, "__name__", None)
+    if hasattr(said, "setting") or named in TELLING or named in RESETTING:
+        setting(shadow.watcher, said, args, kwargs)
     takes_numbers = getattr(said, "operator", None) is not None
     places = getattr(said, "takes_host_numbers", ())  # positions and names
     walks = _walks(function, args)
@@ -124,15 +131,6 @@ def library(shadow: Any, function: Any, args: list[Any], kwargs: dict[str, Any])
             place not in places and not (takes_numbers and isinstance(value, HostNumber))
         ):
             settle(value)
-
-
-def _setting(watcher: Any, function: Any, args: list[Any], kwargs: dict[str, Any]) -> None:
-    """A setting of the process: the program holds for the answer to a question, and changes none."""
-    name = function.__name__
-    if function.setting == CHANGED:
-        watcher.refuse(f"it changes a setting of the process ({name}): do that outside")
-    ask = functools.partial(function, *map(plain, args), **{key: plain(value) for key, value in kwargs.items()})
-    grad_state.trace.guard(ask, f"{name}() gives something else now")
 
 
 def _class(shadow: Any, cls: type, args: list[Any], kwargs: dict[str, Any]) -> None:
@@ -260,6 +258,10 @@ def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwa
     watcher = shadow.watcher
     home = getattr(function, "__objclass__", None)
     module = str(getattr(function, "__module__", None) or getattr(home, "__module__", "builtins"))
+    if (module, name) in TELLING:
+        setting(watcher, function, args, kwargs)
+        shadow.push(UNKNOWN)
+        return
     check_known(watcher, module, name)
     if (module, name) in HARMLESS:
         shadow.push(UNKNOWN)
@@ -488,6 +490,8 @@ def _method(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[st
             else f"{owner.__name__}.{name}"
         )
         watcher.refuse(f"it calls {what}, of which nobody can see what it does")
+    if type(owner).__module__ == "_thread" and (name == "locked" or (name == "acquire" and (args or kwargs))):
+        watcher.refuse("it asks whether another thread holds a lock")
     if hasattr(type(owner), "__next__") and name in ("__next__", "send") and watcher.is_old(owner):
         watcher.refuse("it takes the next value of an iterator that was there before")
     if isinstance(owner, type) and name == "__subclasses__":

@@ -15,6 +15,8 @@ import numpy as np
 
 _HERE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
 _SITE = os.path.dirname(os.path.dirname(os.path.abspath(jax.__file__))) + os.sep
+# Datasets and samplers, distributions and transforms keep Python's objects, which the user changes
+_FOLLOWED = (_HERE + "examples", os.path.join(_HERE, "utils", "data", ""), _HERE + "distributions" + os.sep)
 _LIBRARIES = (
     _HERE,
     *(_SITE + name + os.sep for name in ("jax", "jaxlib", "ml_dtypes", "opt_einsum", "scipy")),
@@ -31,7 +33,7 @@ USER, LIBRARY, STANDARD = range(3)
 @functools.lru_cache(maxsize=4096)
 def kind_of_file(name: str) -> int:
     """Whose code a file holds: the user's, a library's that is not looked into, or Python's own."""
-    if name.startswith(_HERE + "examples"):
+    if name.startswith(_FOLLOWED):
         return USER
     if name.startswith(_LIBRARIES):
         return LIBRARY

@@ -233,4 +233,6 @@ class GlobalHooks(Dependency):
 
 def is_library_class(cls: type) -> bool:
     """Whether a class is one of ours."""
-    return cls.__module__.partition(".")[0] in _OWN
+    name = cls.__module__
+    package, _, path = name.partition(".")
+    return package in _OWN and not path.startswith(("utils.data", "distributions"))  # which are followed

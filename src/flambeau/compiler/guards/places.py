@@ -165,6 +165,18 @@ class Own(Attribute):
         return own_attributes(self.owner).get(self.name, MISSING)
 
 
+class Table(Place):
+    """The `__dict__` that an object has: it may be given another one, and a `threading.local` has one for each thread."""
+
+    __slots__ = ()
+
+    def get(self) -> Any:
+        return own_attributes(self.owner)
+
+    def __str__(self) -> str:
+        return f"the __dict__ of a {type(self.owner).__name__}"
+
+
 class Bases(Place):
     """The classes from which a class inherits, in their order."""
 

@@ -33,9 +33,19 @@ HARMLESS = frozenset(
         ("sys", "_getframe"),
         ("_thread", "get_ident"),
         ("sys", "exc_info"),
-        ("sys", "getrecursionlimit"),
     }
 )
+# What reads and writes files
+_FILES = frozenset(
+    "load save savez savez_compressed loadtxt savetxt genfromtxt fromregex fromfile tofile dump memmap open_memmap DataSource".split()
+)
+
+
+def touches_files(function: Any, name: str) -> bool:
+    """Whether a function, method or class of NumPy's or SciPy's reads or writes files."""
+    kind = getattr(function, "__objclass__", None) or type(getattr(function, "__self__", None))
+    home = str(getattr(function, "__module__", None) or kind.__module__)
+    return home.startswith("scipy.io") or (name in _FILES and home.startswith("numpy"))
 
 
 def check_known(watcher: Any, module: str, name: str) -> None:

@@ -104,6 +104,12 @@ JAX_NEEDS_VALUES = (
 NEEDS_VALUES = (Untraceable, *JAX_NEEDS_VALUES)
 
 
+def refuse_in_trace(what: str) -> None:
+    """End the trace before something that each call would have to do (files, draws that are looked at)."""
+    if state.trace is not None:
+        raise Untraceable(f"it {what}: do that outside, or leave it as it is")
+
+
 def recorder() -> Any:
     """The recorder of the trace that this thread is in, if any."""
     return state.trace

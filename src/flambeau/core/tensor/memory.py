@@ -17,7 +17,7 @@ from ..array.geometry import Geometry, contiguous_strides
 from ..array.host_memory import aligned
 from ..array.meta import NOWHERE, MetaArray, is_meta
 from ..context.grad_mode import state as grad_state
-from ..context.tracing import Untraceable
+from ..context.tracing import Untraceable, refuse_in_trace
 from .declared import DeclaredStorage
 from .storage import ByteStorage, Storage, address, from_bytes, own, window
 from .tensor import Tensor, blank
@@ -391,6 +391,7 @@ class UntypedStorage(Memory):
 
         Raises RuntimeError if the file can't be opened or is too short.
         """
+        refuse_in_trace("looks into a file (from_file)")
         made = cls()
         if nbytes:
             made._cell = from_bytes(_mapped(os.fspath(filename), shared, nbytes))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ...core.context.telling import warn
-from ...core.context.tracing import recorder
+from ...core.context.tracing import recorder, refuse_in_trace
 from ...core.dispatch.messages import message
 from ...core.tensor.sparse import is_sparse
 from ...core.tensor.tensor import Tensor
@@ -167,6 +167,7 @@ class LRScheduler:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but the optimizer."""
+        refuse_in_trace("looks at all of a schedule's state (state_dict)")
         return {key: value for key, value in self.__dict__.items() if key != "optimizer"}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -203,8 +204,10 @@ class LRScheduler:
     def get_last_lr(self) -> list[Rate]:
         """The rates of the groups as this schedule last set them."""
         trace = recorder()
-        if trace is not None and (rates := trace.later(self, type(self).get_last_lr)) is not None:
-            return rates
+        if trace is not None:
+            if (rates := trace.later(self, type(self).get_last_lr)) is not None:
+                return rates
+            trace.guard(lambda: list(self._last_lr), "a schedule has set other rates")
         return [_copied(lr) for lr in self._last_lr]
 
     def get_lr(self) -> list[Rate]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 from flambeau.core.context import generator as random
+from flambeau.core.context.tracing import refuse_in_trace
 from flambeau.core.dispatch.messages import message
 from flambeau.core.tensor.tensor import Tensor
 
@@ -225,6 +226,7 @@ def random_split(
         )
     if not all(isinstance(length, int) for length in lengths):
         raise TypeError(f"random_split: lengths must be integers, or fractions that sum to 1, got {list(lengths)}")
+    refuse_in_trace("draws an order (random_split)")
     order = (generator or random.default_generator).permutation(total).tolist()
     ends = list(itertools.accumulate(int(length) for length in lengths))
     return [Subset(dataset, order[end - int(length) : end]) for end, length in zip(ends, lengths, strict=True)]

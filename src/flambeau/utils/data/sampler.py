@@ -10,6 +10,7 @@ import numpy as np
 
 import flambeau
 from flambeau.core.context import generator as random
+from flambeau.core.context.tracing import refuse_in_trace
 
 __all__ = """
     BatchSampler RandomSampler Sampler SequentialSampler SubsetRandomSampler WeightedRandomSampler
@@ -85,6 +86,7 @@ class RandomSampler(Sampler[int]):
         generator = self.generator
         if generator is None:
             generator = random.Generator().manual_seed(draw_seed(None))
+        refuse_in_trace("draws an order (RandomSampler)")
         length, count = len(self.data_source), self.num_samples
         if self.replacement:
             while count > 0:
@@ -111,6 +113,7 @@ class SubsetRandomSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         generator = self.generator or random.default_generator
+        refuse_in_trace("draws an order (SubsetRandomSampler)")
         for i in generator.permutation(len(self.indices)).tolist():
             yield self.indices[i]
 
