@@ -401,5 +401,61 @@ def failures_of_checkpoints() -> None:
         raise AssertionError("not refused")
 
 
+class Doubled(dcp.DefaultLoadPlanner):
+    """Reads what `Renamed` wrote, and twice the values."""
+
+    def set_up_planner(self, state_dict: Any, metadata: Any = None, is_coordinator: bool = False) -> None:
+        super().set_up_planner({f"other.{k}": v for k, v in state_dict.items()}, metadata, is_coordinator)
+
+    def commit_tensor(self, read_item: Any, tensor: Any) -> None:
+        tensor.mul_(2)
+
+
+class Renamed(dcp.DefaultSavePlanner):
+    """Writes under other names."""
+
+    def set_up_planner(self, state_dict: Any, storage_meta: Any = None, is_coordinator: bool = False) -> None:
+        assert is_coordinator is (RANK == 0)
+        super().set_up_planner({f"other.{k}": v for k, v in state_dict.items()}, storage_meta, is_coordinator)
+
+    def finish_plan(self, new_plan: Any) -> Any:
+        self.written = [item.index.fqn for item in new_plan.items]
+        return super().finish_plan(new_plan)
+
+
+@check
+def planners_of_ones_own() -> None:
+    """Parts go through them as they lie, equal ones, unequal ones and repeated ones; what several have one writes."""
+    folder = [tempfile.mkdtemp() if RANK == 0 else ""]
+    dist.broadcast_object_list(folder)
+    mesh = line()
+    values = {"even": fb.arange(4.0 * WORLD), "uneven": fb.arange(2.0 * WORLD + 1).reshape(-1, 1), "short": fb.ones(1)}
+    kinds = {**dict.fromkeys(values, Shard(0)), "repeated": Replicate()}
+    values["repeated"] = fb.arange(3.0)
+    cut = {name: distribute_tensor(value, mesh, [kinds[name]]) for name, value in values.items()}
+    saving = Renamed()
+    work = dcp.async_save({**cut, "plain": fb.ones(2)}, checkpoint_id=folder[0], planner=saving)
+    work.result()
+    told: list[Any] = [None] * WORLD
+    dist.all_gather_object(told, saving.written)
+    assert sum(names.count("other.repeated") + names.count("other.plain") for names in told) == 2, told
+    assert all("other.even" in names for names in told) and sum(names.count("other.short") for names in told) == 1
+    found = {name: distribute_tensor(fb.zeros_like(value), mesh, [kinds[name]]) for name, value in values.items()}
+    other = {name: distribute_tensor(fb.zeros_like(value), mesh, [Replicate()]) for name, value in values.items()}
+    for state in (found, other):
+        dcp.load({**state, "plain": (plain := fb.zeros(2))}, checkpoint_id=folder[0], planner=Doubled())
+        assert plain.tolist() == [2.0, 2.0]
+        for name, tensor in state.items():
+            assert fb.equal(tensor.full_tensor(), 2 * values[name]), name
+    if RANK == 0:
+        fb.save(values, f"{folder[0]}/all.pt")
+    dist.barrier()
+    tools = dcp.format_utils
+    reader, planner = tools.BroadcastingTorchSaveReader(), tools.DynamicMetaLoadPlanner()
+    dcp.load(found, checkpoint_id=f"{folder[0]}/all.pt", storage_reader=reader, planner=planner)
+    for name, tensor in found.items():
+        assert fb.equal(tensor.full_tensor(), values[name]) and tensor.placements == (kinds[name],), name
+
+
 if __name__ == "__main__":
     mesh_program.main(*sys.argv[1:])
