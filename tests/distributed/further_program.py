@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 import tempfile
+import warnings
 from typing import Any
 
 import mesh_program
@@ -17,7 +19,9 @@ import flambeau.distributed.checkpoint as dcp
 from flambeau import nn
 from flambeau.distributed import init_device_mesh
 from flambeau.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
-from flambeau.distributed.fsdp import fully_shard
+from flambeau.distributed.fsdp import FullyShardedDataParallel as FSDP
+from flambeau.distributed.fsdp import MixedPrecision, ShardingStrategy, fully_shard
+from flambeau.distributed.fsdp.wrap import CustomPolicy, ModuleWrapPolicy
 from flambeau.distributed.pipelining import PipelineStage, ScheduleDualPipeV, ScheduleInterleavedZeroBubble
 from flambeau.distributed.pipelining import ScheduleZBVZeroBubble as ZBV
 from flambeau.distributed.pipelining.schedules import get_schedule_class
@@ -455,6 +459,56 @@ def planners_of_ones_own() -> None:
     dcp.load(found, checkpoint_id=f"{folder[0]}/all.pt", storage_reader=reader, planner=planner)
     for name, tensor in found.items():
         assert fb.equal(tensor.full_tensor(), values[name]) and tensor.placements == (kinds[name],), name
+
+
+class Normed(nn.Module):
+    """Two layers and running statistics between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.norm, self.b = nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 3)
+
+    def forward(self, x: Any) -> Any:
+        return self.b(self.norm(self.a(x)))
+
+
+@check
+def settings_of_single_wrapped_modules() -> None:
+    """Whole gradients are seen and written to; norms keep float32 beside mixed precision; policies say settings."""
+    fb.manual_seed(0)
+    plain = Normed().double()
+    x = fb.randn(4 * WORLD, 4).double()
+    policy = CustomPolicy(
+        lambda m: {"sharding_strategy": ShardingStrategy.NO_SHARD} if m is model.b else isinstance(m, nn.Linear)
+    )
+    model = copy.deepcopy(plain)
+    wrapped: Any = FSDP(model, auto_wrap_policy=policy)
+    assert wrapped.b.sharding_strategy is ShardingStrategy.NO_SHARD and wrapped.a.sharding_strategy.name == "FULL_SHARD"
+    assert wrapped.check_is_root() and not wrapped.a.check_is_root()
+    refused(RuntimeError, "only be called on the root", lambda: wrapped.a.clip_grad_norm_(1.0))
+    for each in (plain.eval(), wrapped.eval()):
+        each(x).square().mean().backward()
+    with FSDP.summon_full_params(wrapped, with_grads=True):
+        for name, p in wrapped.named_parameters():
+            want = plain.get_parameter(name)
+            assert fb.allclose(p.grad, want.grad, rtol=1e-12) and fb.equal(p, want), name
+        wrapped.norm.weight.grad.fill_(5.0)
+    assert fb.equal(wrapped.norm.weight.grad.full_tensor(), fb.full((6,), 5.0).double())
+    with FSDP.summon_full_params(wrapped, with_grads=True, writeback=False):
+        wrapped.norm.weight.grad.fill_(7.0)
+    assert fb.equal(wrapped.norm.weight.grad.full_tensor(), fb.full((6,), 5.0).double())
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        mixed: Any = FSDP(
+            Normed(),
+            auto_wrap_policy=ModuleWrapPolicy({nn.Linear}),
+            mixed_precision=MixedPrecision(param_dtype=fb.bfloat16),
+        )
+    assert ["separate FSDP" in str(one.message) for one in told] == [True]
+    out = mixed(x.float())
+    out.float().sum().backward()
+    assert type(mixed.norm) is FSDP and out.dtype is fb.bfloat16 and mixed.norm.running_mean.dtype is fb.float32
+    assert {p.grad.dtype for p in mixed.parameters()} == {fb.float32}
 
 
 if __name__ == "__main__":
