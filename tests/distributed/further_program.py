@@ -473,6 +473,17 @@ class Normed(nn.Module):
 
 
 @check
+def gradients_of_two_kinds_are_not_clipped() -> None:
+    cut, plain = (nn.Parameter(t) for t in (distribute_tensor(fb.arange(8.0), line(), [Shard(0)]), fb.ones(3)))
+    cut.grad, plain.grad = fb.ones_like(cut), fb.ones(3)
+    for clip in (nn.utils.clip_grad_norm_, nn.utils.clip_grad_value_):
+        refused(RuntimeError, "got mixed torch.Tensor and DTensor", lambda clip=clip: clip([cut, plain], 0.5))  # type: ignore[misc]
+    assert fb.equal(plain.grad, fb.ones(3))
+    nn.utils.clip_grad_norm_([cut], 0.5)
+    assert fb.allclose(cut.grad.full_tensor(), fb.full((8,), 0.5 / 8**0.5))
+
+
+@check
 def settings_of_single_wrapped_modules() -> None:
     """Whole gradients are seen and written to; norms keep float32 beside mixed precision; policies say settings."""
     fb.manual_seed(0)

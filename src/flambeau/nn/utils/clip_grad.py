@@ -13,6 +13,7 @@ import numpy as np
 
 from ...core.array import dtypes, programs
 from ...core.array.meta import with_shapes
+from ...core.dispatch.errors import described
 from ...core.dispatch.host_numbers import HostNumber, takes_numbers
 from ...core.tensor.tensor import Tensor, wrap
 
@@ -77,6 +78,15 @@ def _arrays(tensors: list[Tensor]) -> tuple[Any, ...]:
     return tuple(t._array for t in tensors)
 
 
+def _run(program: Any, name: str, tensors: list[Tensor], *rest: Any) -> Any:
+    """What a program makes of the tensors' values. RuntimeError for tensors that do not lie on one device or mesh."""
+    arrays = _arrays(tensors)
+    try:
+        return program(arrays, *rest)
+    except ValueError as error:
+        raise described(error, list(arrays), name, False) from error
+
+
 def _overwrite(tensors: list[Tensor], arrays: tuple[Any, ...]) -> None:
     for tensor, array in zip(tensors, arrays, strict=True):
         tensor._write(array)
@@ -104,7 +114,7 @@ def get_total_norm(
             raise RuntimeError(f"Expected a floating point or complex tensor as input. Got {tensor.dtype}")
     kinds = [np.dtype(f"f{d.itemsize // 2}") if d.kind == "c" else d for d in (t._np_dtype for t in tensors)]
     common = functools.reduce(dtypes.promote_types, map(dtypes.from_numpy, kinds)).numpy
-    norm = _total_norm(_arrays(tensors), norm_type, common)
+    norm = _run(_total_norm, "_foreach_norm", tensors, norm_type, common)
     if error_if_nonfinite and not np.isfinite(np.asarray(norm, np.float64)):
         raise RuntimeError(
             f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be "
@@ -122,7 +132,7 @@ def clip_grads_with_norm_(
     gradients = _gradients(parameters)
     if gradients:
         total = total_norm._array
-        _overwrite(gradients, _scaled(_arrays(gradients), _limit(max_norm, total.dtype), total))
+        _overwrite(gradients, _run(_scaled, "_foreach_mul_", gradients, _limit(max_norm, total.dtype), total))
 
 
 @takes_numbers(1, "max_norm")
@@ -164,4 +174,4 @@ def clip_grad_value_(parameters: _Tensors, clip_value: float, foreach: bool | No
             "Expected !nested_tensorlist[0].empty() to be true, but got false. (There is no gradient to clip: is "
             "clip_grad_value_ called before backward()?)"
         )
-    _overwrite(gradients, _clipped(_arrays(gradients), limit))
+    _overwrite(gradients, _run(_clipped, "_foreach_clamp_", gradients, limit))
