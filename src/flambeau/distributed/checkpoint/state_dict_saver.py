@@ -203,13 +203,11 @@ def async_save(
 ) -> Any:  # fmt: skip
     """`save` by a thread: what is to be written is copied before this returns. Gives a Future of the index.
 
-    Several are written one after the other. NotImplementedError for stagers, and for writing in another process.
+    Several are written one after the other, by a thread also where another process is asked for. NotImplementedError for stagers.
     """
     global _thread
-    if async_stager is not None or async_checkpointer_type is not AsyncCheckpointerType.THREAD:
-        raise NotImplementedError(
-            "async_save: values are copied at once and written by a thread; leave the stager and the type out"
-        )
+    if async_stager is not None:
+        raise NotImplementedError("async_save: values are copied at once and written by a thread; leave the stager out")
     writer = _writer(checkpoint_id, storage_writer)
     ranks = Ranks(process_group, no_dist)
     _thread = _thread or ThreadPoolExecutor(1, thread_name_prefix="async_save")
