@@ -246,3 +246,13 @@ def test_all_or_some_of_a_checkpoint(tmp_path: Path) -> None:
 
     for keys in (None, {"m"}, {"mm"}, {"m.k"}):
         assert read(fb, keys) == read(torch, keys)
+
+
+def test_another_process_is_a_thread_here(tmp_path: Path) -> None:
+    kind = fb.distributed.checkpoint.state_dict_saver.AsyncCheckpointerType.PROCESS
+    state = {"x": fb.ones(2)}
+    later = fb.distributed.checkpoint.async_save(state, checkpoint_id=tmp_path, async_checkpointer_type=kind)
+    state["x"].zero_()
+    later.result()
+    fb.distributed.checkpoint.load(state, checkpoint_id=tmp_path)
+    assert state["x"].tolist() == [1, 1]
