@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 import tempfile
+import warnings
 from typing import Any
 
 import mesh_program
@@ -17,7 +19,9 @@ import flambeau.distributed.checkpoint as dcp
 from flambeau import nn
 from flambeau.distributed import init_device_mesh
 from flambeau.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
-from flambeau.distributed.fsdp import fully_shard
+from flambeau.distributed.fsdp import FullyShardedDataParallel as FSDP
+from flambeau.distributed.fsdp import MixedPrecision, ShardingStrategy, fully_shard
+from flambeau.distributed.fsdp.wrap import CustomPolicy, ModuleWrapPolicy
 from flambeau.distributed.pipelining import PipelineStage, ScheduleDualPipeV, ScheduleInterleavedZeroBubble
 from flambeau.distributed.pipelining import ScheduleZBVZeroBubble as ZBV
 from flambeau.distributed.pipelining.schedules import get_schedule_class
@@ -399,6 +403,123 @@ def failures_of_checkpoints() -> None:
         assert all(calls[-1].name in str(found) for _, calls in found.failures.values())
     else:
         raise AssertionError("not refused")
+
+
+class Doubled(dcp.DefaultLoadPlanner):
+    """Reads what `Renamed` wrote, and twice the values."""
+
+    def set_up_planner(self, state_dict: Any, metadata: Any = None, is_coordinator: bool = False) -> None:
+        super().set_up_planner({f"other.{k}": v for k, v in state_dict.items()}, metadata, is_coordinator)
+
+    def commit_tensor(self, read_item: Any, tensor: Any) -> None:
+        tensor.mul_(2)
+
+
+class Renamed(dcp.DefaultSavePlanner):
+    """Writes under other names."""
+
+    def set_up_planner(self, state_dict: Any, storage_meta: Any = None, is_coordinator: bool = False) -> None:
+        assert is_coordinator is (RANK == 0)
+        super().set_up_planner({f"other.{k}": v for k, v in state_dict.items()}, storage_meta, is_coordinator)
+
+    def finish_plan(self, new_plan: Any) -> Any:
+        self.written = [item.index.fqn for item in new_plan.items]
+        return super().finish_plan(new_plan)
+
+
+@check
+def planners_of_ones_own() -> None:
+    """Parts go through them as they lie, equal ones, unequal ones and repeated ones; what several have one writes."""
+    folder = [tempfile.mkdtemp() if RANK == 0 else ""]
+    dist.broadcast_object_list(folder)
+    mesh = line()
+    values = {"even": fb.arange(4.0 * WORLD), "uneven": fb.arange(2.0 * WORLD + 1).reshape(-1, 1), "short": fb.ones(1)}
+    kinds = {**dict.fromkeys(values, Shard(0)), "repeated": Replicate()}
+    values["repeated"] = fb.arange(3.0)
+    cut = {name: distribute_tensor(value, mesh, [kinds[name]]) for name, value in values.items()}
+    saving = Renamed()
+    work = dcp.async_save({**cut, "plain": fb.ones(2)}, checkpoint_id=folder[0], planner=saving)
+    work.result()
+    told: list[Any] = [None] * WORLD
+    dist.all_gather_object(told, saving.written)
+    assert sum(names.count("other.repeated") + names.count("other.plain") for names in told) == 2, told
+    assert all("other.even" in names for names in told) and sum(names.count("other.short") for names in told) == 1
+    found = {name: distribute_tensor(fb.zeros_like(value), mesh, [kinds[name]]) for name, value in values.items()}
+    other = {name: distribute_tensor(fb.zeros_like(value), mesh, [Replicate()]) for name, value in values.items()}
+    for state in (found, other):
+        dcp.load({**state, "plain": (plain := fb.zeros(2))}, checkpoint_id=folder[0], planner=Doubled())
+        assert plain.tolist() == [2.0, 2.0]
+        for name, tensor in state.items():
+            assert fb.equal(tensor.full_tensor(), 2 * values[name]), name
+    if RANK == 0:
+        fb.save(values, f"{folder[0]}/all.pt")
+    dist.barrier()
+    tools = dcp.format_utils
+    reader, planner = tools.BroadcastingTorchSaveReader(), tools.DynamicMetaLoadPlanner()
+    dcp.load(found, checkpoint_id=f"{folder[0]}/all.pt", storage_reader=reader, planner=planner)
+    for name, tensor in found.items():
+        assert fb.equal(tensor.full_tensor(), values[name]) and tensor.placements == (kinds[name],), name
+
+
+class Normed(nn.Module):
+    """Two layers and running statistics between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.norm, self.b = nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 3)
+
+    def forward(self, x: Any) -> Any:
+        return self.b(self.norm(self.a(x)))
+
+
+@check
+def gradients_of_two_kinds_are_not_clipped() -> None:
+    cut, plain = (nn.Parameter(t) for t in (distribute_tensor(fb.arange(8.0), line(), [Shard(0)]), fb.ones(3)))
+    cut.grad, plain.grad = fb.ones_like(cut), fb.ones(3)
+    for clip in (nn.utils.clip_grad_norm_, nn.utils.clip_grad_value_):
+        refused(RuntimeError, "got mixed torch.Tensor and DTensor", lambda clip=clip: clip([cut, plain], 0.5))  # type: ignore[misc]
+    assert fb.equal(plain.grad, fb.ones(3))
+    nn.utils.clip_grad_norm_([cut], 0.5)
+    assert fb.allclose(cut.grad.full_tensor(), fb.full((8,), 0.5 / 8**0.5))
+
+
+@check
+def settings_of_single_wrapped_modules() -> None:
+    """Whole gradients are seen and written to; norms keep float32 beside mixed precision; policies say settings."""
+    fb.manual_seed(0)
+    plain = Normed().double()
+    x = fb.randn(4 * WORLD, 4).double()
+    policy = CustomPolicy(
+        lambda m: {"sharding_strategy": ShardingStrategy.NO_SHARD} if m is model.b else isinstance(m, nn.Linear)
+    )
+    model = copy.deepcopy(plain)
+    wrapped: Any = FSDP(model, auto_wrap_policy=policy)
+    assert wrapped.b.sharding_strategy is ShardingStrategy.NO_SHARD and wrapped.a.sharding_strategy.name == "FULL_SHARD"
+    assert wrapped.check_is_root() and not wrapped.a.check_is_root()
+    refused(RuntimeError, "only be called on the root", lambda: wrapped.a.clip_grad_norm_(1.0))
+    for each in (plain.eval(), wrapped.eval()):
+        each(x).square().mean().backward()
+    with FSDP.summon_full_params(wrapped, with_grads=True):
+        for name, p in wrapped.named_parameters():
+            want = plain.get_parameter(name)
+            assert fb.allclose(p.grad, want.grad, rtol=1e-12) and fb.equal(p, want), name
+        wrapped.norm.weight.grad.fill_(5.0)
+    assert fb.equal(wrapped.norm.weight.grad.full_tensor(), fb.full((6,), 5.0).double())
+    with FSDP.summon_full_params(wrapped, with_grads=True, writeback=False):
+        wrapped.norm.weight.grad.fill_(7.0)
+    assert fb.equal(wrapped.norm.weight.grad.full_tensor(), fb.full((6,), 5.0).double())
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        mixed: Any = FSDP(
+            Normed(),
+            auto_wrap_policy=ModuleWrapPolicy({nn.Linear}),
+            mixed_precision=MixedPrecision(param_dtype=fb.bfloat16),
+        )
+    assert ["separate FSDP" in str(one.message) for one in told] == [True]
+    out = mixed(x.float())
+    out.float().sum().backward()
+    assert type(mixed.norm) is FSDP and out.dtype is fb.bfloat16 and mixed.norm.running_mean.dtype is fb.float32
+    assert {p.grad.dtype for p in mixed.parameters()} == {fb.float32}
 
 
 if __name__ == "__main__":

@@ -461,3 +461,57 @@ def test_one_process_gives_out_whole_tensors_alone() -> None:
 
     assert told(lambda: run(fb)) == told(lambda: run(torch))
     assert told(lambda: run(fb))[0] == "ValueError"
+
+
+def _wrapped(t: Any) -> Any:
+    wraps = importlib.import_module(f"{t.__name__}.distributed.fsdp.wrap")
+
+    class Wrapper(t.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self, module: Any, **settings: Any) -> None:
+            super().__init__()
+            self.module, self.settings = module, settings
+
+    found = [type(wraps.wrap(t.nn.Linear(2, 2), a=1)).__name__]
+    with wraps.enable_wrap(wrapper_cls=Wrapper, a=1, b=2):
+        found += [wraps.wrap(t.nn.Linear(2, 2)).settings, wraps.wrap(t.nn.Linear(2, 2), b=3, c=4).settings]
+    found.append(type(wraps.wrap(t.nn.Linear(2, 2))).__name__)
+    with pytest.raises(TypeError, match="wrapper_cls"):
+        wraps.enable_wrap()
+    return found
+
+
+def test_modules_wrapped_where_they_are_made() -> None:
+    assert _wrapped(fb) == _wrapped(torch)
+
+
+def test_settings_of_sharded_modules() -> None:
+    fsdp = fb.distributed.fsdp
+    kind, full, cut = fsdp.StateDictType, fsdp.FullStateDictConfig, fsdp.ShardedStateDictConfig
+    model = fsdp.FullyShardedDataParallel(fb.nn.Sequential(fb.nn.Linear(2, 2)))
+    change, asked = model.set_state_dict_type, model.get_state_dict_type
+    assert repr(asked(model).optim_state_dict_config) == repr(torch.distributed.fsdp.FullOptimStateDictConfig())
+    with pytest.raises(
+        RuntimeError, match=r"Expected state_dict_config of type .*FullStateDictConfig.* but got .*Sharded"
+    ):
+        change(model, kind.FULL_STATE_DICT, cut())
+    with pytest.raises(RuntimeError, match="Expected optim_state_dict_config of type"):
+        change(model, kind.FULL_STATE_DICT, full(), fsdp.ShardedOptimStateDictConfig())
+    assert change(model, kind.SHARDED_STATE_DICT).state_dict_config == full()
+    assert type(asked(model).state_dict_config) is cut and asked(fb.nn.Linear(2, 2)) is None
+    assert change(fb.nn.Linear(2, 2), kind.FULL_STATE_DICT).state_dict_type is None
+    with fsdp.FullyShardedDataParallel.state_dict_type(fb.nn.Linear(2, 2), kind.FULL_STATE_DICT):
+        pass
+    wrong = {"ignored_modules": [1]}, {"ignored_states": [1]}, {"ignored_modules": [], "ignored_states": []}
+    for settings, told in zip(wrong, ("nn.Module list", "all nn.Parameter", "Cannot pass both"), strict=True):
+        with pytest.raises(ValueError, match=told):
+            fsdp.FullyShardedDataParallel(fb.nn.Linear(2, 2), **settings)
+    with pytest.raises(ValueError, match="not already have FSDP applied"):
+        fsdp.FullyShardedDataParallel(fb.nn.Sequential(model), auto_wrap_policy=fsdp.wrap.always_wrap_policy)
+    with pytest.raises(ValueError, match="False/True or a kwarg dict, but it returned 1"):
+        policy = fsdp.wrap.CustomPolicy(lambda m: 1)
+        fsdp.FullyShardedDataParallel(fb.nn.Sequential(fb.nn.Linear(2, 2)), auto_wrap_policy=policy)
+    with (
+        pytest.raises(NotImplementedError, match="rank0_only=True is not supported"),
+        model.summon_full_params(model, rank0_only=True),
+    ):
+        pass

@@ -45,6 +45,15 @@ def flatten(state_dict: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Path]
     return flat, paths
 
 
+def copied(value: Any) -> Any:
+    """Nested containers with copies of all tensors, which what happens to those does not change."""
+    if isinstance(value, dict):
+        return {key: copied(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [copied(part) for part in value]
+    return value.detach().clone() if isinstance(value, Tensor) else value  # type: ignore[attr-defined]
+
+
 def put(container: Any, path: Path, value: Any) -> None:
     """Set what a path leads to. Dictionaries that are not there are made."""
     for key in path[:-1]:

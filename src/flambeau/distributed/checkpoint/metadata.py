@@ -71,6 +71,11 @@ class TensorProperties:
     dtype: Any = None
     requires_grad: bool = False
 
+    @staticmethod
+    def create_from_tensor(tensor: Any) -> TensorProperties:
+        """Those of a tensor."""
+        return TensorProperties(tensor.dtype, tensor.requires_grad)
+
 
 @dataclass
 class TensorStorageMetadata:
@@ -94,7 +99,10 @@ class Metadata:
     """All that a checkpoint holds, by full names; `planner_data` has the keys that lead to each in nested containers."""
 
     state_dict_metadata: dict[str, TensorStorageMetadata | BytesStorageMetadata]
-    planner_data: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    planner_data: Any = field(default_factory=dict)
+    storage_data: Any = None
+    storage_meta: StorageMeta | None = None
+    version: str | None = None
 
     def files(self) -> set[str]:
         """The names of all files."""

@@ -13,11 +13,13 @@ from ...core.dispatch.messages import message
 from ...core.tensor.tensor import Tensor, from_host, wrap
 from ..tensor import layouts
 from .coordination import Ranks
-from .default_planner import only_default
-from .filesystem import FileSystemReader, StorageReader, whole
+from .default_planner import DefaultLoadPlanner, is_plain
+from .filesystem import FileSystemReader, whole
 from .flattening import flatten, put
 from .metadata import BytesStorageMetadata, Metadata, TensorStorageMetadata
+from .planned import load_by_plan
 from .stateful import Stateful, states
+from .storage import StorageReader
 
 __all__ = ["load", "load_state_dict"]
 
@@ -63,16 +65,17 @@ def _read(flat: dict[str, Any], reader: FileSystemReader, partial: bool) -> dict
     return found
 
 
-def _reader(checkpoint_id: Any, storage_reader: Any) -> FileSystemReader:
+def _reader(checkpoint_id: Any, storage_reader: Any) -> StorageReader:
     if storage_reader is None:
         if checkpoint_id is None:
             raise RuntimeError(message("checkpoint_id_missing"))
         return FileSystemReader(os.fspath(checkpoint_id))
-    if type(storage_reader) is not FileSystemReader:
-        raise NotImplementedError(
-            f"torch.distributed.checkpoint: the storage reader {type(storage_reader).__name__}: there is FileSystemReader"
-        )
-    return storage_reader if checkpoint_id is None else FileSystemReader(checkpoint_id)
+    if type(storage_reader) is FileSystemReader and checkpoint_id is not None:
+        return FileSystemReader(checkpoint_id)
+    if checkpoint_id is not None:
+        storage_reader.reset(checkpoint_id)
+    made: StorageReader = storage_reader
+    return made
 
 
 def load(
@@ -81,25 +84,38 @@ def load(
 ) -> None:  # fmt: skip
     """Fill a state dict in place from a folder, all processes together: tensors keep their memory, dtype and layout, and of the
     files each process reads the bytes of its own parts. Other values are replaced, and objects with `load_state_dict()` given
-    theirs.
+    theirs. A planner of one's own decides what is read into what, a storage reader where it is found.
 
     CheckpointException in all processes if one fails: there is no checkpoint, it lacks a name, or a tensor has another shape.
     """
     reader = _reader(checkpoint_id, storage_reader)
-    only_default(planner)
     ranks = Ranks(process_group, no_dist, "load")
-    given = states(state_dict)
-    flat, paths = flatten(given)
-    partial = getattr(planner, "allow_partial_load", False)
-    found: dict[str, Any] = {}
-    ranks.all(lambda: found.update(_read(flat, reader, partial)))
-    for name, value in found.items():
-        put(given, paths[name], value)
+    given = dict(sorted(states(state_dict).items(), key=lambda entry: str(entry[0])))  # alike in all processes
+    if type(reader) is FileSystemReader and is_plain(planner):
+        _load(given, reader, getattr(planner, "allow_partial_load", False), ranks)
+    else:
+        load_by_plan(given, reader, planner or DefaultLoadPlanner(), ranks)
     for key, value in state_dict.items():
         if isinstance(value, Stateful):
             value.load_state_dict(given[key])
         else:
             state_dict[key] = given[key]
+
+
+def _load(given: dict[str, Any], reader: FileSystemReader, partial: bool, ranks: Ranks) -> None:
+    flat, paths = flatten(given)
+    found: dict[str, Any] = {}
+    ranks.all(lambda: found.update(_read(flat, reader, partial)))
+    for name, value in found.items():
+        put(given, paths[name], value)
+
+
+def _load_state_dict(
+    state_dict: dict[str, Any], storage_reader: StorageReader, process_group: Any = None, coordinator_rank: int = 0,
+    no_dist: bool = False, planner: Any = None,
+) -> None:  # fmt: skip
+    """By plans alone, into the state dict as it is: objects are not asked for their states."""
+    load_by_plan(state_dict, storage_reader, planner or DefaultLoadPlanner(), Ranks(process_group, no_dist, "load"))
 
 
 def load_state_dict(

@@ -18,9 +18,9 @@ from ...core.tensor.tensor import Tensor
 from ...processes import groups
 from ..tensor import layouts
 from .coordination import Ranks
-from .default_planner import only_default
-from .filesystem import FileSystemWriter, StorageWriter
-from .flattening import flatten
+from .default_planner import DefaultSavePlanner, is_plain
+from .filesystem import FileSystemWriter
+from .flattening import copied, flatten
 from .metadata import (
     BytesStorageMetadata,
     ChunkStorageMetadata,
@@ -28,7 +28,9 @@ from .metadata import (
     TensorProperties,
     TensorStorageMetadata,
 )
+from .planned import save_by_plan
 from .stateful import states
+from .storage import StorageWriter
 
 __all__ = ["AsyncCheckpointerType", "AsyncSaveResponse", "async_save", "save", "save_state_dict"]
 
@@ -133,18 +135,17 @@ def _index(told: list[tuple[str, _Part]], paths: dict[str, tuple[Any, ...]]) -> 
     return Metadata(entries, {name: paths[name] for name in entries})
 
 
-def _writer(checkpoint_id: Any, storage_writer: Any) -> FileSystemWriter:
+def _writer(checkpoint_id: Any, storage_writer: Any) -> StorageWriter:
     if storage_writer is None:
         if checkpoint_id is None:
             raise RuntimeError(message("checkpoint_id_missing"))
         return FileSystemWriter(os.fspath(checkpoint_id))
-    if type(storage_writer) is not FileSystemWriter:
-        raise NotImplementedError(
-            f"torch.distributed.checkpoint: the storage writer {type(storage_writer).__name__}: there is FileSystemWriter"
-        )
-    return (
-        storage_writer if checkpoint_id is None else FileSystemWriter(checkpoint_id, overwrite=storage_writer.overwrite)
-    )
+    if type(storage_writer) is FileSystemWriter and checkpoint_id is not None:
+        return FileSystemWriter(checkpoint_id, overwrite=storage_writer.overwrite)
+    if checkpoint_id is not None:
+        storage_writer.reset(checkpoint_id)
+    made: StorageWriter = storage_writer
+    return made
 
 
 def _write(writer: FileSystemWriter, part: _Part, paths: dict[str, tuple[Any, ...]], ranks: Ranks) -> Metadata:
@@ -170,12 +171,14 @@ def save(
     """Write nested dictionaries of tensors and other values into a folder, all processes together. Objects with `state_dict()` are
     asked for it.
 
+    A planner of one's own decides what is written under which names, a storage writer where; both are asked as plans go.
     Of a tensor on a mesh each process writes its part, of what several have one writes it: one safetensors file for each process,
     and an index that takes the place of the old one when all are written. CheckpointException in all processes if one fails.
     """
     writer = _writer(checkpoint_id, storage_writer)
-    only_default(planner)
     ranks = Ranks(process_group, no_dist)
+    if type(writer) is not FileSystemWriter or not is_plain(planner):
+        return save_by_plan(states(state_dict), writer, planner or DefaultSavePlanner(), ranks)
     flat, paths = flatten(states(state_dict))
     return _write(writer, _part(flat, ranks), paths, ranks)
 
@@ -200,21 +203,23 @@ def async_save(
 ) -> Any:  # fmt: skip
     """`save` by a thread: what is to be written is copied before this returns. Gives a Future of the index.
 
-    Several are written one after the other. NotImplementedError for stagers, and for writing in another process.
+    Several are written one after the other, by a thread also where another process is asked for. NotImplementedError for stagers.
     """
     global _thread
-    if async_stager is not None or async_checkpointer_type is not AsyncCheckpointerType.THREAD:
-        raise NotImplementedError(
-            "async_save: values are copied at once and written by a thread; leave the stager and the type out"
-        )
+    if async_stager is not None:
+        raise NotImplementedError("async_save: values are copied at once and written by a thread; leave the stager out")
     writer = _writer(checkpoint_id, storage_writer)
-    only_default(planner)
     ranks = Ranks(process_group, no_dist)
+    _thread = _thread or ThreadPoolExecutor(1, thread_name_prefix="async_save")
+    beside = ranks if ranks.alone else Ranks(_own_group(process_group))
+    job: Callable[[], Metadata]
+    if type(writer) is not FileSystemWriter or not is_plain(planner):
+        staged, planned = copied(states(state_dict)), planner or DefaultSavePlanner()
+        job = lambda: save_by_plan(staged, writer, planned, beside)  # noqa: E731
+        return _thread.submit(job)
     flat, paths = flatten(states(state_dict))
     part = _part(flat, ranks)
-    beside = ranks if ranks.alone else Ranks(_own_group(process_group))
-    _thread = _thread or ThreadPoolExecutor(1, thread_name_prefix="async_save")
-    job: Callable[[], Metadata] = lambda: _write(writer, part, paths, beside)  # noqa: E731
+    job = lambda: _write(writer, part, paths, beside)  # noqa: E731
     return _thread.submit(job)
 
 

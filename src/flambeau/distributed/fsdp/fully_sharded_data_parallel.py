@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ...core.context.grad_mode import no_grad
+from ...core.dispatch.messages import message
 from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
 from ...nn.parallel.distributed import synchronise
@@ -21,10 +23,15 @@ from ..tensor.placement_types import Replicate
 from .api import *  # noqa: F403
 from .api import (
     CPUOffload,
+    FullOptimStateDictConfig,
     FullStateDictConfig,
+    LocalOptimStateDictConfig,
+    LocalStateDictConfig,
     MixedPrecision,
     MixedPrecisionPolicy,
     OptimStateDictConfig,
+    ShardedOptimStateDictConfig,
+    ShardedStateDictConfig,
     ShardingStrategy,
     StateDictConfig,
     StateDictSettings,
@@ -36,21 +43,49 @@ from .wrap import CustomPolicy
 _HYBRID = (ShardingStrategy.HYBRID_SHARD, ShardingStrategy._HYBRID_SHARD_ZERO2)
 
 
-def _wrapped_within(module: Module, policy: Any, wrap: Callable[[Module], Module], ignored: set[int]) -> int:
-    """Wrap the modules within that a policy names; gives how many numbers the parameters of those have."""
-    count = 0
-    for name, child in list(module.named_children()):
-        if id(child) in ignored or isinstance(child, FullyShardedDataParallel):
-            continue
-        size = sum(p.numel() for p in child.parameters())
-        if not policy(module=child, recurse=True, nonwrapped_numel=size):
-            continue
-        inner = _wrapped_within(child, policy, wrap, ignored)
-        if policy(module=child, recurse=False, nonwrapped_numel=size - inner):
-            setattr(module, name, wrap(child))
-            inner = size
-        count += inner
-    return count
+class _Wrapper:
+    """Wraps the modules within that a policy names, and those of the classes that have no part in mixed precision."""
+
+    def __init__(self, policy: Any, mixed: MixedPrecision | None, ignored: set[int], settings: dict[str, Any]):
+        self.policy = policy._policy if isinstance(policy, CustomPolicy) else policy
+        self.apart = tuple(mixed._module_classes_to_ignore) if mixed is not None else ()
+        self.ignored, self.settings = ignored, settings
+
+    def says(self, module: Module, recurse: bool, size: int) -> Any:
+        """Whether a module is wrapped, or looked into; settings of its own may be said, too."""
+        if isinstance(module, self.apart):
+            return recurse or {"mixed_precision": None}
+        found = self.policy(module=module, recurse=recurse, nonwrapped_numel=size)
+        return found or (recurse and any(isinstance(part, self.apart) for part in module.modules()))
+
+    def within(self, module: Module) -> int:
+        """Gives how many numbers the parameters of those have."""
+        count = 0
+        for name, child in list(module.named_children()):
+            if id(child) in self.ignored or isinstance(child, FullyShardedDataParallel):
+                continue
+            size = sum(p.numel() for p in child.parameters())
+            if not self.says(child, True, size):
+                continue
+            inner = self.within(child)
+            found = self.says(child, False, size - inner)
+            if found or isinstance(found, dict):
+                own = found if isinstance(found, dict) else {}
+                setattr(module, name, FullyShardedDataParallel(child, **{**self.settings, **own}))
+                inner = size
+            count += inner
+        return count
+
+    def __call__(self, module: Module) -> None:
+        if any(isinstance(part, FullyShardedDataParallel) for part in module.modules()):
+            name = next(n for n, part in module.named_modules() if isinstance(part, FullyShardedDataParallel))
+            raise ValueError(
+                f"FSDP auto wrapping requires modules to not already have FSDP applied but found {name} in"
+            )
+        kinds = {type(part) for part in module.modules() if isinstance(part, self.apart)}
+        if kinds:
+            warnings.warn(message("mixed_precision_apart", kinds=kinds), stacklevel=4)
+        self.within(module)
 
 
 def _filled(module: Module, init: Callable[[Module], None] | None) -> None:
@@ -63,6 +98,18 @@ def _filled(module: Module, init: Callable[[Module], None] | None) -> None:
             continue
         part.to_empty(device="cpu", recurse=False)
         part.reset_parameters()  # type: ignore[operator]
+
+
+def _look_at_ignored(modules: Any, states: Any) -> None:
+    if modules is not None and states is not None:
+        raise ValueError(message("ignored_twice"))
+    for name, given, kinds, what in (
+        ("ignored_modules", modules, (Module,), "nn.Module list elements"),
+        ("ignored_states", states, (Module, Tensor), "all nn.Parameter or all nn.Module list elements"),
+    ):
+        wrong = [type(one) for one in given or () if not isinstance(one, kinds)]
+        if wrong:
+            raise ValueError(f"{name} expects {what} but got types {wrong}")
 
 
 def _mesh(given: Any, group: Any, strategy: ShardingStrategy) -> DeviceMesh:
@@ -103,6 +150,7 @@ class FullyShardedDataParallel(Holder):
             raise NotImplementedError(
                 f"FullyShardedDataParallel(cpu_offload={cpu_offload}): parameters stay on the devices"
             )
+        _look_at_ignored(ignored_modules, ignored_states)
         ignored = [*(ignored_modules or ()), *(s for s in ignored_states or () if isinstance(s, Module))]
         left_out = {id(p) for part in ignored for p in part.parameters()}
         left_out |= {id(s) for s in ignored_states or () if isinstance(s, Tensor)}
@@ -110,19 +158,19 @@ class FullyShardedDataParallel(Holder):
         if sync_module_states and mesh.several:
             synchronise([*module.parameters(), *module.buffers()], mesh.get_group(mesh.ndim - 1))
         if auto_wrap_policy is not None:
-            policy = auto_wrap_policy._policy if isinstance(auto_wrap_policy, CustomPolicy) else auto_wrap_policy
-
-            def wrap(part: Module) -> Module:
-                return FullyShardedDataParallel(
-                    part, sharding_strategy=strategy, mixed_precision=mixed_precision, ignored_states=ignored_states,
-                    ignored_modules=ignored_modules, device_mesh=mesh,
-                )  # fmt: skip
-
-            _wrapped_within(module, policy, wrap, {id(part) for part in ignored})
+            settings = {
+                "sharding_strategy": strategy, "mixed_precision": mixed_precision, "device_mesh": mesh,
+                "ignored_states": ignored_states, "ignored_modules": ignored_modules,
+            }  # fmt: skip
+            _Wrapper(auto_wrap_policy, mixed_precision, {id(part) for part in ignored}, settings)(module)
+        for one in module.modules():
+            if isinstance(one, FullyShardedDataParallel):
+                one._is_root = False
+        self._is_root: bool = True
         self._fsdp_wrapped_module = module
         self.sharding_strategy: ShardingStrategy = strategy
         self.mixed_precision: MixedPrecision = mixed_precision or MixedPrecision()
-        self._settings = StateDictSettings(StateDictType.FULL_STATE_DICT, FullStateDictConfig(), OptimStateDictConfig())
+        self._settings = _settings_of(StateDictType.FULL_STATE_DICT, None, None)
         own = self.mixed_precision
         if own.buffer_dtype is not None and any(b.is_floating_point() for b in module.buffers()):
             raise NotImplementedError(
@@ -152,8 +200,14 @@ class FullyShardedDataParallel(Holder):
         """Taken: each backward pass averages its gradients, and the sum of means is the mean of sums."""
         yield
 
+    def check_is_root(self) -> bool:
+        """Whether it is in no other one."""
+        return self._is_root
+
     def clip_grad_norm_(self, max_norm: float, norm_type: float = 2.0) -> Any:
-        """Scale all gradients down to a norm of at most `max_norm`; gives the norm that they had."""
+        """Scale all gradients down to a norm of at most `max_norm`; gives the norm that they had. RuntimeError for a module within."""
+        if not self._is_root:
+            raise RuntimeError("`clip_grad_norm_()` should only be called on the root FSDP instance")
         return whole_of(clip_grad_norm_(self.parameters(), max_norm, norm_type))
 
     @staticmethod
@@ -176,13 +230,9 @@ class FullyShardedDataParallel(Holder):
             raise NotImplementedError(
                 "LOCAL_STATE_DICT: take SHARDED_STATE_DICT, whose tensors are parts, or FULL_STATE_DICT"
             )
-        made = StateDictSettings(
-            state_dict_type,
-            state_dict_config or StateDictConfig(),
-            optim_state_dict_config or OptimStateDictConfig(False),
-        )
+        made = _settings_of(state_dict_type, state_dict_config, optim_state_dict_config)
         found = FullyShardedDataParallel.fsdp_modules(module)
-        before = found[0]._settings if found else made
+        before = found[0]._settings if found else _NONE
         for one in found:
             one._settings = made
         return before
@@ -201,12 +251,14 @@ class FullyShardedDataParallel(Holder):
         try:
             yield
         finally:
-            change(module, before.state_dict_type, before.state_dict_config, before.optim_state_dict_config)
+            if before is not _NONE:
+                change(module, before.state_dict_type, before.state_dict_config, before.optim_state_dict_config)
 
     @staticmethod
-    def get_state_dict_type(module: Module) -> StateDictSettings:
-        """What state dicts of the wrapped modules within hold."""
-        return FullyShardedDataParallel.fsdp_modules(module)[0]._settings
+    def get_state_dict_type(module: Module) -> StateDictSettings | None:
+        """What state dicts of the wrapped modules within hold; None where there are none."""
+        found = FullyShardedDataParallel.fsdp_modules(module)
+        return found[0]._settings if found else None
 
     @staticmethod
     @contextlib.contextmanager
@@ -214,18 +266,23 @@ class FullyShardedDataParallel(Holder):
         module: Module, recurse: bool = True, writeback: bool = True, rank0_only: bool = False, offload_to_cpu: bool = False,
         with_grads: bool = False,
     ) -> Iterator[None]:  # fmt: skip
-        """The parameters are whole inside. With `writeback`, what was written to them stays; each process keeps its part of it."""
+        """The parameters are whole inside, with `with_grads` their gradients, too. With `writeback`, what was written to them stays;
+        each process keeps its part of it. NotImplementedError for that with `rank0_only`."""
+        if writeback and rank0_only:
+            raise NotImplementedError("writeback=True and rank0_only=True is not supported yet")
         found = FullyShardedDataParallel.fsdp_modules(module)
         units = [one._own for one in (found if recurse else found[:1]) if one._own.mesh.several]
         with no_grad():
             for unit in units:
                 unit.unshard()
+                if with_grads:
+                    _put_gradients(unit)
         try:
             yield
         finally:
             with no_grad():
                 for unit in units:
-                    for (owner, name), *_ in unit.owners if writeback and not rank0_only else ():
+                    for (owner, name), *_ in unit.owners if writeback else ():
                         _write_back(unit, owner, name)
                     unit.reshard()
 
@@ -235,6 +292,8 @@ class FullyShardedDataParallel(Holder):
     ) -> dict[str, Any]:
         """An optimizer's state by the names of the model's parameters, as the model's state dicts are: whole, or cut."""
         settings = FullyShardedDataParallel.get_state_dict_type(model)
+        if settings is None:
+            raise ValueError("optim_state_dict: there is no FullyShardedDataParallel within the model")
         full = settings.state_dict_type is StateDictType.FULL_STATE_DICT
         first = full and getattr(settings.optim_state_dict_config, "rank0_only", False)
         return get_optimizer_state_dict(model, optim, options=StateDictOptions(full_state_dict=full, cpu_offload=first))
@@ -274,7 +333,37 @@ def whole_of(tensor: Tensor) -> Tensor:
 def _write_back(unit: Unit, owner: Module, name: str) -> None:
     assert unit.held is not None
     number = next(i for i, owners in enumerate(unit.owners) if owners[0] == (owner, name))
-    unit.held[number].detach().copy_(owner._parameters[name].detach())
+    cut, whole = unit.held[number], owner._parameters[name]
+    cut.detach().copy_(whole.detach())
+    if cut.grad is not None and whole.grad is not None:
+        cut.grad.copy_(whole.grad)
+
+
+def _put_gradients(unit: Unit) -> None:
+    """Give whole parameters whole gradients."""
+    assert unit.held is not None
+    for cut, ((owner, name), *_) in zip(unit.held, unit.owners, strict=True):
+        if cut.grad is not None:
+            owner._parameters[name].grad = whole_of(cut.grad.detach()).clone()
+
+
+_NONE: Any = StateDictSettings(None, None, None)  # type: ignore[arg-type]
+_CONFIGS: dict[StateDictType, tuple[Any, Any]] = {
+    StateDictType.FULL_STATE_DICT: (FullStateDictConfig, FullOptimStateDictConfig),
+    StateDictType.LOCAL_STATE_DICT: (LocalStateDictConfig, LocalOptimStateDictConfig),
+    StateDictType.SHARDED_STATE_DICT: (ShardedStateDictConfig, ShardedOptimStateDictConfig),
+}
+
+
+def _settings_of(kind: StateDictType, config: Any, of_optimizer: Any) -> StateDictSettings:
+    """Settings, the usual ones of their kind where none are given. RuntimeError for those of another kind."""
+    wanted, of_optimizers = _CONFIGS[kind]
+    for name, given, expected in (
+        ("state_dict_config", config, wanted), ("optim_state_dict_config", of_optimizer, of_optimizers)
+    ):  # fmt: skip
+        if given is not None and type(given) is not expected:
+            raise RuntimeError(f"Expected {name} of type {expected} but got {type(given)}")
+    return StateDictSettings(kind, config or wanted(), of_optimizer or of_optimizers())
 
 
 def _given_out(module: Any, state: dict[str, Any], prefix: str, *rest: Any) -> None:

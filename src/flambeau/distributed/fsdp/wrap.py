@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from .. import _later
+from ...core.dispatch.messages import message
 
 __all__ = [
     "CustomPolicy",
@@ -82,19 +84,41 @@ class ModuleWrapPolicy:
 
 
 class CustomPolicy:
-    """Modules of which the function says so."""
+    """Modules of which the function says so, by True or by settings of their own."""
 
     def __init__(self, lambda_fn: Callable[[Any], Any]):
         self._lambda_fn = lambda_fn
 
-    def _policy(self, module: Any, recurse: bool, nonwrapped_numel: int) -> bool:
+    def _policy(self, module: Any, recurse: bool, nonwrapped_numel: int) -> Any:
         found = True if recurse else self._lambda_fn(module)
-        if not isinstance(found, bool):
-            raise NotImplementedError(
-                f"CustomPolicy: the function said {found!r}; True and False are there, settings are not"
-            )
+        if not isinstance(found, (bool, dict)):
+            raise ValueError(message("custom_policy", found=found))
         return found
 
 
-enable_wrap: Any = _later.function("enable_wrap", __name__)
-wrap: Any = _later.function("wrap", __name__)
+class _Wrapping(threading.local):
+    """What `wrap` wraps with in this thread."""
+
+    wrapper: Any = None
+    settings: dict[str, Any] = {}  # noqa: RUF012
+
+
+_wrapping = _Wrapping()
+
+
+@contextlib.contextmanager
+def enable_wrap(*, wrapper_cls: Any, **wrapper_kwargs: Any) -> Iterator[None]:
+    """Inside, `wrap` wraps modules with this class and these settings."""
+    before = _wrapping.wrapper, _wrapping.settings
+    _wrapping.wrapper, _wrapping.settings = wrapper_cls, wrapper_kwargs
+    try:
+        yield
+    finally:
+        _wrapping.wrapper, _wrapping.settings = before
+
+
+def wrap(module: Any, **wrap_overrides: Any) -> Any:
+    """The module, wrapped as `enable_wrap` says, and these settings before its; outside of it the module itself."""
+    if _wrapping.wrapper is None:
+        return module
+    return _wrapping.wrapper(module, **{**_wrapping.settings, **wrap_overrides})

@@ -14,6 +14,7 @@ import numpy as np
 from ...core.array import dtypes, programs
 from ...core.array.meta import with_shapes
 from ...core.context.overrides import dispatching
+from ...core.dispatch.errors import described
 from ...core.dispatch.host_numbers import HostNumber, takes_numbers
 from ...core.tensor.tensor import Tensor, wrap
 from ...ops.linalg.names import norm as norm_of
@@ -80,6 +81,15 @@ def _arrays(tensors: list[Tensor]) -> tuple[Any, ...]:
     return tuple(t._array for t in tensors)
 
 
+def _run(program: Any, name: str, tensors: list[Tensor], *rest: Any) -> Any:
+    """What a program makes of the tensors' values. RuntimeError for tensors that do not lie on one device or mesh."""
+    arrays = _arrays(tensors)
+    try:
+        return program(arrays, *rest)
+    except ValueError as error:
+        raise described(error, list(arrays), name, False) from error
+
+
 def _overwrite(tensors: list[Tensor], arrays: tuple[Any, ...]) -> None:
     for tensor, array in zip(tensors, arrays, strict=True):
         tensor._write(array)
@@ -109,7 +119,7 @@ def get_total_norm(
     common = functools.reduce(dtypes.promote_types, map(dtypes.from_numpy, kinds)).numpy
     if not dispatching.isdisjoint(map(type, tensors)):  # which see operators
         return norm_of(stack([norm_of(t, norm_type) for t in tensors]), norm_type)
-    norm = _total_norm(_arrays(tensors), norm_type, common)
+    norm = _run(_total_norm, "_foreach_norm", tensors, norm_type, common)
     if error_if_nonfinite and not np.isfinite(np.asarray(norm, np.float64)):
         raise RuntimeError(
             f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be "
@@ -130,7 +140,7 @@ def clip_grads_with_norm_(
             gradient.mul_((max_norm / (total_norm + 1e-6)).clamp(max=1.0))
     elif gradients:
         total = total_norm._array
-        _overwrite(gradients, _scaled(_arrays(gradients), _limit(max_norm, total.dtype), total))
+        _overwrite(gradients, _run(_scaled, "_foreach_mul_", gradients, _limit(max_norm, total.dtype), total))
 
 
 @takes_numbers(1, "max_norm")
@@ -172,4 +182,4 @@ def clip_grad_value_(parameters: _Tensors, clip_value: float, foreach: bool | No
             "Expected !nested_tensorlist[0].empty() to be true, but got false. (There is no gradient to clip: is "
             "clip_grad_value_ called before backward()?)"
         )
-    _overwrite(gradients, _clipped(_arrays(gradients), limit))
+    _overwrite(gradients, _run(_clipped, "_foreach_clamp_", gradients, limit))
