@@ -29,6 +29,8 @@ SparseSemiStructuredTensorCUTLASS: _t.Any
 from flambeau.core.tensor.tensor import Tensor as Tensor
 def addmm(mat: _Tensor, mat1: _Tensor, mat2: _Tensor, *, beta: _t.Any = ..., alpha: _t.Any = ...) -> _Tensor: ...
 def as_sparse_gradcheck(gradcheck: _t.Callable[..., _t.Any]) -> _t.Callable[..., _t.Any]: ...
+from flambeau.runtime.settings import asks_setting as asks_setting
+from flambeau.runtime.settings import changes_setting as changes_setting
 check_sparse_tensor_invariants: _t.Any
 invariants: _t.Any
 from flambeau.core.tensor.sparse import is_sparse as is_sparse
