@@ -59,6 +59,7 @@ class Program:
         "direct",
         "by_numpy",
         "seeing",
+        "small",
         "_derivatives",
         "_layouts",
         "_uses",
@@ -91,6 +92,9 @@ class Program:
         self.constant: dict[int, str] = {}  # places of what has no derivative, and its name
         # the same of views that are read inside, and whether it may be (see dispatch/seeing.py)
         self.seeing: dict[Any, Any] = {}
+        # the same of small arrays, as the host runs them: called from within, and by the public function (see
+        # dispatch/small.py)
+        self.small: list[Any] = [None, None]
         self._derivatives: dict[Any, Program] = {}
         self._layouts: dict[Any, Callable[..., Any]] = {}
         self._uses: dict[Any, frozenset[int]] = {}
