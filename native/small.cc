@@ -634,22 +634,28 @@ PyObject* ran(const Program& p, const Argument* arguments) {
 constexpr char name_of_programs[] = "flambeau.small";
 Programs* programs_of(PyObject* given) { return static_cast<Programs*>(PyCapsule_GetPointer(given, name_of_programs)); }
 
-// (programs, arguments, whether calls are recorded) -> the results, in NumPy's memory; None: not by us; or the number of a program that is
-// to be looked at.
+// None; or -1, now and then, where call after call is none for us.
+PyObject* in_vain(Programs& programs) {
+  if (++programs.in_vain < 64) return nothing();
+  programs.in_vain = 48;
+  PyErr_Clear();
+  return PyLong_FromLongLong(-1);
+}
+
+// (programs, arguments, whether calls are recorded) -> the results, in NumPy's memory; None: not by us; -1: nor are the next ones, it seems;
+// or the number of a program that is to be looked at.
 PyObject* run(PyObject*, PyObject* const* given, Py_ssize_t) {
   Programs* const programs = programs_of(given[0]);
   PyObject* const values = given[1];
   const Py_ssize_t count = PyTuple_Size(values);
   if (programs == nullptr || count < 0 || count > most_arguments) return nothing();
-  if (programs->in_vain > 64 && (++programs->in_vain & 15) != 0) return nothing();
   Argument arguments[most_arguments];
   std::string key;
   key.reserve(256);
   const bool recording = given[2] != none;
   for (Py_ssize_t i = 0; i < count; ++i) {
     if (!look_at_any(PyTuple_GetItem(values, i), recording, arguments[i], key)) {
-      ++programs->in_vain;
-      return nothing();
+      return in_vain(*programs);
     }
   }
   auto found = programs->known.find(key);
@@ -662,8 +668,8 @@ PyObject* run(PyObject*, PyObject* const* given, Py_ssize_t) {
     programs->in_vain = 0;
     return ran(*program, arguments);
   }
-  if (program->refused) ++programs->in_vain;
-  if (program->refused || ++program->calls != seen_before) return nothing();
+  if (program->refused) return in_vain(*programs);
+  if (++program->calls != seen_before) return nothing();
   programs->asked.push_back(key);
   return PyLong_FromLongLong(static_cast<long long>(programs->asked.size()) - 1);
 }

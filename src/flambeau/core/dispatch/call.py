@@ -269,7 +269,9 @@ def lifted(op: Operator, asks: bool = False) -> Callable[..., Any]:
                 program = program or op.program(key)
                 if looked is not None:
                     looked.add(key)
-            if runs_small and not held and (quickly := small.run(op, program, asks, dynamic)) is not None:
+            if program.rests:
+                program.rests -= 1
+            elif runs_small and not held and (quickly := small.run(op, program, asks, dynamic)) is not None:
                 return quickly
             arrays, taped, numbers = arrays_of(op, name, key, dynamic, asks, tensors, views)
         except TypeError as error:

@@ -26,13 +26,14 @@ from .at_once import made
 from .declared import Operator
 from .signature import numbers_held
 
-_OFF = False  # in the place of a function's programs: the kernel has none of them, nor will it
+_A_WHILE = 500  # calls after which a program is tried again that was called with large arrays, say
+_FOR_EVER = 1 << 62
 
 
 def run(op: Operator, program: Program, asks: bool, dynamic: Any) -> Any:
     """The results of a call, in tensors; None where XLA's program is to give them."""
     programs = program.small[asks]
-    if programs is _OFF or state.around or state.trace is not None or state.transforms is not None:
+    if state.around or state.trace is not None or state.transforms is not None:
         return None
     if programs is None:
         programs = _begun(program, asks)
@@ -44,6 +45,9 @@ def run(op: Operator, program: Program, asks: bool, dynamic: Any) -> Any:
     if type(found) is np.ndarray:
         return made(found)
     if type(found) is int:
+        if found < 0:
+            program.rests = _A_WHILE
+            return None
         _look(program, programs, asks, found, tuple(dynamic))
         return None
     return op.returns(*map(made, found)) if op.returns else tuple(map(made, found))
@@ -55,7 +59,7 @@ def _begun(program: Program, asks: bool) -> Any:
         if not opened():
             return None
         if not config.computes_first_calls() or not functions.look(plain, Storage, HostStorage):
-            program.small = [_OFF, _OFF]
+            program.rests = _FOR_EVER
             return None
     program.small[asks] = functions.programs()
     return program.small[asks]
@@ -68,7 +72,7 @@ def _look(program: Program, programs: Any, asks: bool, number: int, dynamic: tup
     except Refused as error:
         functions.enter(programs, number)
         if str(error) in NEVER:
-            program.small[asks] = _OFF
+            program.rests = _FOR_EVER
         return
     except Exception:  # whatever it is, XLA's program has been doing it
         functions.enter(programs, number)

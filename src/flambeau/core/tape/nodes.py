@@ -60,6 +60,7 @@ class Program:
         "by_numpy",
         "seeing",
         "small",
+        "rests",
         "_derivatives",
         "_layouts",
         "_uses",
@@ -95,6 +96,7 @@ class Program:
         # the same of small arrays, as the host runs them: called from within, and by the public function (see
         # dispatch/small.py)
         self.small: list[Any] = [None, None]
+        self.rests: int = 0  # for so many calls nobody looks whether it is one of these
         self._derivatives: dict[Any, Program] = {}
         self._layouts: dict[Any, Callable[..., Any]] = {}
         self._uses: dict[Any, frozenset[int]] = {}
