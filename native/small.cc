@@ -32,7 +32,7 @@ constexpr size_t most_variants = 128;
 constexpr int64_t most_elements = 1 << 12;  // of an argument
 constexpr int seen_before = 24;             // calls after which a program is looked at
 
-PyObject *none, *empty_array, *plain, *storage_class, *host_class, *array_class, *float_class, *int_class, *bool_class;
+PyObject *none, *empty_array, *plain, *storage_class, *host_class, *array_class, *float_class, *int_class, *bool_class, *yes;
 PyObject *view_name, *edge_name, *base_name, *storage_name, *value_name, *host_name, *aval_name, *shape_name;
 
 struct Held {  // a new reference that ends with this
@@ -410,14 +410,14 @@ INLINED void take(const int64_t* how, const T* from, T* to) {  // rank, start, s
 }
 
 template <class T>
-INLINED void put(const int64_t* how, const T* from, T* to) {
+INLINED void put(const int64_t* how, const T* from, T* to, int64_t pace = 1) {
   const int64_t rank = how[0];
   to += how[1];
   const int64_t *const sizes = how + 2, *const steps = how + 2 + rank;
   int64_t count = 1, at[most_dimensions] = {};
   for (int64_t d = 0; d < rank; ++d) count *= sizes[d];
   for (int64_t i = 0; i < count; ++i) {
-    *to = from[i];
+    *to = from[i * pace];
     for (int64_t d = rank - 1; d >= 0; --d) {
       to += steps[d];
       if (++at[d] < sizes[d]) break;
@@ -716,23 +716,99 @@ PyObject* enter(PyObject*, PyObject* const* given, Py_ssize_t count) {
   return nothing();
 }
 
+// (array, start, sizes, steps, number or None, NumPy's memory for it or None, array, start) -> True: what is at these places of the first array is the
+// number now, or what is in the second one from a place on, in a row. With memory for it the first array stays, and all of it goes there. Else None.
+PyObject* write(PyObject*, PyObject* const* given, Py_ssize_t count) {
+  const bool copies = given[5] != none, all_one = count < 8;
+  Argument to, from, source;
+  if (copies) {
+    if (PyObject_GetBuffer(given[0], &from.view, with_format) != 0) return nothing();
+    from.held = true;
+  }
+  if (PyObject_GetBuffer(given[copies ? 5 : 0], &to.view, to_write | with_format) != 0) return nothing();
+  to.held = true;
+  if (copies && from.view.len != to.view.len) return nothing();
+  if (!all_one) {
+    if (PyObject_GetBuffer(given[6], &source.view, with_format) != 0) return nothing();
+    source.held = true;
+  }
+  std::vector<int64_t> how = {PyTuple_Size(given[2]), PyLong_AsLongLong(given[1])};
+  const int64_t rank = how[0], size = to.view.itemsize;
+  int64_t last = how[1], elements = 1;
+  for (Py_ssize_t d = 0; d < rank; ++d) how.push_back(PyLong_AsLongLong(PyTuple_GetItem(given[2], d)));
+  for (Py_ssize_t d = 0; d < rank; ++d) {
+    how.push_back(PyLong_AsLongLong(PyTuple_GetItem(given[3], d)));
+    if (how[2 + d] < 1 || how.back() < 0) return nothing();
+    last += (how[2 + d] - 1) * how.back();
+    elements *= how[2 + d];
+  }
+  if (rank > most_dimensions || how[1] < 0 || last >= to.view.len / size) return nothing();
+  alignas(8) char number[8] = {};
+  const char* at = number;
+  if (all_one) {
+    const Held kind(PyObject_Type(given[4]));
+    const bool real = kind.object == float_class;
+    const double value = real ? PyFloat_AsDouble(given[4]) : 0;
+    const int64_t whole = real ? 0 : PyLong_AsLongLong(given[4]);
+    if (PyErr_Occurred() != nullptr) return nothing();
+    const char* const format = to.view.format;
+    switch (format[*format == '=' || *format == '@' ? 1 : 0]) {
+      case 'f': {
+        const float one = real ? static_cast<float>(value) : static_cast<float>(whole);
+        std::memcpy(number, &one, sizeof one);
+        break;
+      }
+      case 'd': {
+        const double one = real ? value : static_cast<double>(whole);
+        std::memcpy(number, &one, sizeof one);
+        break;
+      }
+      case 'l':
+      case 'q':
+        if (real) return nothing();
+        std::memcpy(number, &whole, sizeof whole);
+        break;
+      case '?': {
+        const bool one = real ? value != 0 : whole != 0;
+        std::memcpy(number, &one, sizeof one);
+        break;
+      }
+      default: return nothing();
+    }
+  } else {
+    const int64_t first = PyLong_AsLongLong(given[7]);
+    if (source.view.itemsize != size || first < 0 || (first + elements) * size > source.view.len) return nothing();
+    at = static_cast<const char*>(source.view.buf) + first * size;
+  }
+  if (copies) std::memcpy(to.view.buf, from.view.buf, from.view.len);
+  std::vector<char> apart;
+  if (!all_one) {  // it may lie in what is written
+    apart.assign(at, at + elements * size);
+    at = apart.data();
+  }
+  const int64_t steps = all_one ? 0 : 1;
+  BY_SIZE(size, put(how.data(), reinterpret_cast<const T*>(at), static_cast<T*>(to.view.buf), steps));
+  Py_IncRef(yes);
+  return yes;
+}
+
 void gone(PyObject* capsule) { delete programs_of(capsule); }
 
 PyObject* programs(PyObject*, PyObject* const*, Py_ssize_t) { return PyCapsule_New(new Programs, name_of_programs, gone); }
 
 using Called = PyObject* (*)(PyObject*, PyObject*);
 #define METHOD(name) {#name, reinterpret_cast<Called>(reinterpret_cast<void*>(name)), array_of_arguments, nullptr}
-PyMethodDef functions[] = {METHOD(programs), METHOD(run), METHOD(enter)};
+PyMethodDef functions[] = {METHOD(programs), METHOD(run), METHOD(enter), METHOD(write)};
 #undef METHOD
 
 }  // namespace
 
-// (None, numpy.empty, the set of plain classes, Storage, HostStorage, the class of arrays, float, int, bool) -> the functions. Called once,
+// (None, numpy.empty, the set of plain classes, Storage, HostStorage, the class of arrays, float, int, bool, True) -> the functions. Called once,
 // with the interpreter's lock; what it is given stays.
 PUBLIC PyObject* flambeau_small(PyObject* given) {
   Py_IncRef(given);
-  PyObject** const kept[] = {&none, &empty_array, &plain, &storage_class, &host_class, &array_class, &float_class, &int_class, &bool_class};
-  for (int i = 0; i < 9; ++i) *kept[i] = PyTuple_GetItem(given, i);
+  PyObject** const kept[] = {&none, &empty_array, &plain, &storage_class, &host_class, &array_class, &float_class, &int_class, &bool_class, &yes};
+  for (int i = 0; i < 10; ++i) *kept[i] = PyTuple_GetItem(given, i);
   view_name = PyUnicode_InternFromString("_view");
   edge_name = PyUnicode_InternFromString("_edge");
   base_name = PyUnicode_InternFromString("_base");
@@ -741,7 +817,7 @@ PUBLIC PyObject* flambeau_small(PyObject* given) {
   host_name = PyUnicode_InternFromString("host");
   aval_name = PyUnicode_InternFromString("aval");
   shape_name = PyUnicode_InternFromString("shape");
-  PyObject* made = PyTuple_New(3);
-  for (int i = 0; i < 3; ++i) PyTuple_SetItem(made, i, PyCFunction_NewEx(&functions[i], nullptr, nullptr));
+  PyObject* made = PyTuple_New(4);
+  for (int i = 0; i < 4; ++i) PyTuple_SetItem(made, i, PyCFunction_NewEx(&functions[i], nullptr, nullptr));
   return made;
 }

@@ -223,3 +223,55 @@ def test_errors_stay(taken):
             F.threshold(x, 0.5, 0.0)
         with pytest.raises(TypeError):
             fb.abs(1.0)
+
+
+def test_writes_of_numbers_and_rows():
+    rng = np.random.default_rng(0)
+    for dtype in (np.float32, np.float64, np.int64, np.bool_, np.int32):
+        wanted = (rng.standard_normal((9, 7)) * 3).astype(dtype)
+        x = fb.tensor(wanted)
+        row = fb.tensor(wanted[2].copy())
+        kept, view, twin = x.clone(), x[:, 1], x.numpy().copy()
+        for i in range(40):
+            place = int(rng.integers(0, 9))
+            value = [1.5, 2, True, -3][i % 4] if np.dtype(dtype).kind == "f" else [2, 1, True, 0][i % 4]
+            key = (place, slice(1, None, 2), (slice(None), place % 7), (Ellipsis, slice(2, 5)))[i % 4]
+            x[key] = value
+            wanted[key] = value
+            if i % 3 == 0:
+                x[place] = row
+                wanted[place] = row.numpy()
+                x[:, 0] = x[:, 1]
+                wanted[:, 0] = wanted[:, 1]
+                x[place] = x[0]
+                wanted[place] = wanted[0].copy()
+            if i % 5 == 0:
+                assert (x == 0).tolist() == (wanted == 0).tolist()
+            assert x.tolist() == wanted.tolist()
+            assert view.tolist() == wanted[:, 1].tolist()
+        assert kept.tolist() == twin.tolist()
+        assert x._version >= 40
+
+
+def test_writes_keep_what_the_tape_and_others_hold():
+    x = fb.zeros(6)
+    w = fb.ones(6, requires_grad=True)
+    for i in range(30):
+        y = (w * x).sum()  # x is saved
+        held, shared = x.clone(), x.detach()
+        before = x.tolist()
+        x[i % 6] = float(i)
+        assert held.tolist() == before and shared.tolist() == x.tolist()
+    y.backward()
+    assert w.grad.tolist() == before
+    z = fb.zeros(4, requires_grad=True)
+    with pytest.raises(RuntimeError, match="leaf"):
+        z[0] = 1.0
+    c = z * 2
+    c[0] = 5.0
+    c.sum().backward()
+    assert z.grad.tolist() == [0.0, 2.0, 2.0, 2.0]
+    n = fb.zeros(4)
+    seen = n.numpy()
+    n[1] = 3.0
+    assert seen.tolist() == [0.0, 3.0, 0.0, 0.0]

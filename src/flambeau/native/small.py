@@ -22,13 +22,16 @@ class _Functions:
 
     `programs()` makes what holds programs of one function by the kinds of their arguments. `run(programs, arguments, recording)` gives the
     results, in NumPy's memory, of tensors and Python's numbers; None where it has none (-1, now and then, if that goes on and on); or the number of a program that was asked for
-    often enough to be looked at, of which `enter` tells what it is made of (nothing more: it is refused).
+    often enough to be looked at, of which `enter` tells what it is made of (nothing more: it is refused). `write(array, start, sizes, steps, number, copy)`
+    puts a number at places of an array, or `write(..., None, copy, source, first)` what lies in a row in another one; with NumPy's memory for a `copy`
+    there, not in the array.
     """
 
     def __init__(self) -> None:
         self.programs: Callable[[], Any]
         self.run: Callable[[Any, tuple[Any, ...], Any], Any]
         self.enter: Callable[..., None]
+        self.write: Callable[..., bool | None]
         self.at_hand: bool = False
 
     def look(self, plain: set[type], storage: type, on_host: type) -> bool:
@@ -38,8 +41,8 @@ class _Functions:
         if maker is not None and len(devices) == 1 and devices[0].platform == "cpu":
             with_the_lock = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object)
             made = with_the_lock(ctypes.cast(maker, ctypes.c_void_p).value)  # type: ignore[arg-type]
-            told = (None, np.empty, plain, storage, on_host, ArrayImpl, float, int, bool)
-            self.programs, self.run, self.enter = made(told)
+            told = (None, np.empty, plain, storage, on_host, ArrayImpl, float, int, bool, True)
+            self.programs, self.run, self.enter, self.write = made(told)
             self.at_hand = True
         return self.at_hand
 
@@ -47,7 +50,7 @@ class _Functions:
         """Run no more programs."""
         self.at_hand = True
         self.programs = lambda: None
-        self.run = lambda *given: None
+        self.run = self.write = lambda *given: None
 
 
 functions: _Functions = _Functions()

@@ -6,23 +6,29 @@ asks for them. Nothing has to be declared for it: what the kernel can't do is fo
 
 from __future__ import annotations
 
+from math import prod
+from sys import getrefcount
+from threading import active_count
 from typing import Any
 
 import jax
 import numpy as np
+from jax._src.array import ArrayImpl
 
 from ...native import opened
 from ...native.small import functions
 from ...runtime import config
+from ..array import geometry
 from ..array.by_numpy import Refused
-from ..array.geometry import contiguous_strides
+from ..array.geometry import Geometry, contiguous_strides
 from ..array.small import NEVER, Small, written
 from ..context.grad_mode import state
 from ..context.overrides import plain
 from ..tape.nodes import Program
 from ..tensor.storage import HostStorage, Storage
 from ..tensor.tensor import Tensor
-from .at_once import made
+from . import at_once
+from .at_once import MOST, made, memory
 from .declared import Operator
 from .signature import numbers_held
 
@@ -53,16 +59,81 @@ def run(op: Operator, program: Program, asks: bool, dynamic: Any) -> Any:
     return op.returns(*map(made, found)) if op.returns else tuple(map(made, found))
 
 
+def put(storage: Storage, g: Geometry, value: Any) -> bool:
+    """Write a number, or a tensor of the dtype and the size of what `g` shows, into a part of a storage; False where a program has to do it.
+
+    Values that nobody else holds in NumPy's memory are written over; others are copied first, if there are not many.
+    """
+    if not (functions.at_hand or _found()) or type(g.offset) is not int or 0 in g.shape or geometry.overlaps(g):
+        return False
+    kind = type(storage)
+    if kind is HostStorage:
+        array = storage.host
+        if array is None:  # another thread was here
+            return False
+        over = getrefcount(array) <= _HOLDERS and active_count() == 1
+        few = array.size <= MOST
+    elif kind is Storage:
+        array = storage.value
+        if type(array) is not ArrayImpl:
+            return False
+        over, few = False, prod(array.aval.shape) <= MOST
+    else:
+        return False
+    if not (over or few) or (kind is Storage and _turns.get(id(storage), 0) > _MOST_TURNS):
+        return False
+    copy = None if over else np.empty(array.shape, array.dtype)
+    if type(value) is not Tensor:
+        done = functions.write(array, g.offset, g.shape, g.strides, value, copy)
+    else:
+        found = memory(value)
+        if found is None or found[0].dtype != array.dtype or prod(found[2]) != prod(g.shape):
+            return False
+        done = functions.write(array, g.offset, g.shape, g.strides, None, copy, found[0], found[1])
+    if not done:
+        return False
+    if copy is None:
+        storage.touch()
+        if _turns and (turns := _turns.get(id(storage), 0)):
+            _turns[id(storage)] = turns - 1
+    else:
+        if kind is Storage:
+            if len(_turns) > _MANY:
+                _turns.clear()
+            _turns[id(storage)] = _turns.get(id(storage), 0) + 1
+        storage.set_host(copy)
+    return True
+
+
+# How often storages went back to NumPy's memory for a write, less the writes that found them there. Where programs read them between any two writes,
+# handing over costs more than the writes by a program.
+_turns: dict[int, int] = {}
+_MOST_TURNS = 4
+_MANY = 256
+
+
+def _held(storage: Any) -> int:
+    array = storage.host
+    return getrefcount(array)
+
+
+_one = object.__new__(HostStorage)
+_one.host = np.zeros(1)
+_HOLDERS: int = _held(_one)
+
+
 def _begun(program: Program, asks: bool) -> Any:
     """What holds a function's programs; None while, or if, the kernel is not there."""
-    if not functions.at_hand:
-        if not opened():
-            return None
-        if not config.computes_first_calls() or not functions.look(plain, Storage, HostStorage):
-            program.rests = _FOR_EVER
-            return None
+    if not functions.at_hand and not _found():
+        program.rests = _FOR_EVER if opened() else 0
+        return None
     program.small[asks] = functions.programs()
     return program.small[asks]
+
+
+def _found() -> bool:
+    """Whether the kernel is there, once there was reason to load it."""
+    return at_once.functions.found() and config.computes_first_calls() and functions.look(plain, Storage, HostStorage)
 
 
 def _look(program: Program, programs: Any, asks: bool, number: int, dynamic: tuple[Any, ...]) -> None:
