@@ -275,3 +275,42 @@ def test_writes_keep_what_the_tape_and_others_hold():
     seen = n.numpy()
     n[1] = 3.0
     assert seen.tolist() == [0.0, 3.0, 0.0, 0.0]
+
+
+def test_trace_is_the_programs_sum():
+    rng = np.random.default_rng(0)
+    for n, m in ((2, 2), (3, 8), (32, 32), (33, 40), (64, 64), (128, 512), (300, 200)):
+        x = fb.tensor((rng.standard_normal((n, m)) * 10 ** rng.uniform(-3, 3, (n, m))).astype(np.float32))
+        wanted = fb.trace.operator.program(fb.trace.operator.signature.bind("trace", (x,), {})[1])(x._array)
+        for _ in range(ENOUGH):
+            made = x.trace()
+        assert made.item() == float(wanted), (n, m)
+    y = fb.randn(4, 4, requires_grad=True)
+    y.trace().backward()
+    assert y.grad.equal(fb.eye(4))
+
+
+def test_sequences_made_again_are_their_owners_own():
+    for make in (
+        lambda **o: fb.arange(5, **o),
+        lambda **o: fb.linspace(1, 2, 5, **o),
+        lambda **o: fb.arange(1.0, 2.0, 0.25, **o),
+    ):
+        first = make()
+        first[0] = 7
+        second, third = make(), make(dtype=fb.float64)
+        assert second[0].item() in (0, 1) and third.dtype is fb.float64 and make().dtype is second.dtype
+    assert fb.arange(3).dtype is fb.int64 and fb.arange(3.0).dtype is fb.float32
+    assert fb.arange(True).tolist() == [0] and fb.arange(1).tolist() == [0]
+    fb.set_default_dtype(fb.float64)
+    try:
+        assert fb.arange(3.0).dtype is fb.float64 and fb.linspace(1, 2, 5).dtype is fb.float64
+    finally:
+        fb.set_default_dtype(fb.float32)
+    with fb.device("meta"):
+        assert fb.arange(5).device.type == "meta"
+    assert fb.arange(5, requires_grad=False).tolist() == [0, 1, 2, 3, 4]
+    with pytest.raises(RuntimeError):
+        fb.arange(5, 1)
+    with pytest.raises(RuntimeError):
+        fb.arange(5, 1)

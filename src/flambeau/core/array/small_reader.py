@@ -76,10 +76,10 @@ def count_of(equation: Any) -> int:
     """By how many a total is divided; 0 if not by a small whole number."""
     number = equation.invars[1]
     value = float(number.val) if isinstance(number, Literal) and np.ndim(number.val) == 0 else 0.0
-    return int(value) if 1 <= value <= _MOST_SUMMED * 4 and value.is_integer() else 0
+    return int(value) if 1 <= value <= MOST_SUMMED * 4 and value.is_integer() else 0
 
 
-_MOST_SUMMED = 1024  # along a dimension, up to which XLA's order is known
+MOST_SUMMED: int = 1024  # along a dimension, up to which XLA's order is known
 _WINDOW = 32
 
 
@@ -88,4 +88,4 @@ def _is_total(equation: Any) -> bool:
     if equation.primitive.name != "reduce_sum" or not SERVES:
         return False
     first, *others = [equation.invars[0].aval.shape[d] for d in sorted(equation.params["axes"])] or [0]
-    return 0 < first <= _MOST_SUMMED and all(n <= _WINDOW for n in others)
+    return 0 < first <= MOST_SUMMED and all(n <= _WINDOW for n in others)
