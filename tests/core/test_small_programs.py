@@ -314,3 +314,18 @@ def test_sequences_made_again_are_their_owners_own():
         fb.arange(5, 1)
     with pytest.raises(RuntimeError):
         fb.arange(5, 1)
+
+
+def test_programs_whose_results_xla_asks_for_are_left_to_it(taken):
+    x = fb.rand(48) + 0.5
+    with fb.no_grad():
+        for _ in range(ENOUGH + 40):
+            fb.ceil(x).exp()
+        taken.clear()
+        fb.ceil(x).exp()
+        assert "ceil" not in taken
+        for _ in range(ENOUGH + 40):
+            fb.floor(x) > 0
+        taken.clear()
+        fb.floor(x)
+        assert "floor" in taken

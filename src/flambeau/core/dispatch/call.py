@@ -311,6 +311,10 @@ def with_key(op: Operator, key: tuple[Any, ...]) -> Callable[..., Any]:
 
     def call(*dynamic: Any) -> Any:
         program = known.get(key) or op.program(key)
+        if program.rests:
+            program.rests -= 1
+        elif not images and not held and (quickly := small.run(op, program, False, dynamic)) is not None:
+            return quickly
         arrays, taped, _ = arrays_of(op, name, key, dynamic, False)
         try:
             out = program(*arrays) if held or images else program.run(*arrays)

@@ -34,6 +34,7 @@ from .signature import numbers_held
 
 _A_WHILE = 500  # calls after which a program is tried again that was called with large arrays, say
 _FOR_EVER = 1 << 62
+_PAID = 16  # what it counts for at most that results stayed here
 
 
 def run(op: Operator, program: Program, asks: bool, dynamic: Any) -> Any:
@@ -49,7 +50,11 @@ def run(op: Operator, program: Program, asks: bool, dynamic: Any) -> Any:
     if found is None:
         return None
     if type(found) is np.ndarray:
-        return made(found)
+        if program.balance < _PAID:
+            program.balance += 1
+        tensor = made(found)
+        tensor._storage.maker = program
+        return tensor
     if type(found) is int:
         if found < 0:
             program.rests = _A_WHILE

@@ -71,7 +71,7 @@ _MOST = 1024  # geometries that are kept of each view
 
 def _are_whole(args: tuple[Any, ...]) -> bool:
     for value in args:  # noqa: SIM110 (all() with a generator takes three times as long)
-        if type(value) is not int:
+        if type(value) is not int and (type(value) is not tuple or not _are_whole(value)):
             return False
     return True
 

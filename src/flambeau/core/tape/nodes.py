@@ -40,6 +40,7 @@ def is_differentiable(np_dtype: np.dtype) -> bool:
     return np_dtype.kind in "fcV"
 
 
+_PATIENCE, _LONG = 32, 5000  # results that may go to XLA, and calls for which the host computes none then
 UNKNOWN = object()  # the identity of a function that another process would not know
 
 
@@ -61,6 +62,7 @@ class Program:
         "seeing",
         "small",
         "rests",
+        "balance",
         "_derivatives",
         "_layouts",
         "_uses",
@@ -97,6 +99,9 @@ class Program:
         # dispatch/small.py)
         self.small: list[Any] = [None, None]
         self.rests: int = 0  # for so many calls nobody looks whether it is one of these
+        self.balance: int = (
+            0  # how often that paid, less thrice how often XLA asked for a result, which costs more than it gave
+        )
         self._derivatives: dict[Any, Program] = {}
         self._layouts: dict[Any, Callable[..., Any]] = {}
         self._uses: dict[Any, frozenset[int]] = {}
@@ -107,6 +112,12 @@ class Program:
             if turned is not None:
                 return self._by_layout(turned, arrays)(*arrays)
         return self.run(*arrays)
+
+    def handed_over(self) -> None:
+        """A result that the host has computed goes to XLA. If most of them do, XLA had better compute them."""
+        self.balance -= 3
+        if self.balance < -_PATIENCE:
+            self.rests, self.balance = max(self.rests, _LONG), 0
 
     def anywhere(self, *arrays: Any) -> Any:
         """The results, also where arrays have no values."""
