@@ -189,5 +189,33 @@ for _name, _make in {
 }.items():  # fmt: skip
     layer(_name, _make, _x)
 
+# what training loops do besides, at the sizes of a batch
+_r = "lib.randn(64, 10)"
+for _name, _make in {
+    "accuracy of a batch": f"lambda x, p={_r}, y=lib.arange(64) % 10: (p.argmax(1) == y).float().mean().item()",
+    "correct ones of a batch": f"lambda x, p={_r}, y=lib.arange(64) % 10: (p.argmax(1) == y).sum().item()",
+    "loss.item()": "lambda x, l=lib.randn(()): l.item()",
+    "lerp_ of an average": "lambda x, e=lib.zeros(64): e.lerp_(x.detach(), 0.1)",
+    "masked mean": "lambda x, k=(lib.randn(64) > 0).float(): (x.detach() * k).sum() / k.sum()",
+    "if any": "lambda x: bool((x.detach() > 5).any())",
+    "isnan, any": "lambda x: x.detach().isnan().any()",
+    "a number into a place": "lambda x, m=lib.zeros(64): m.__setitem__(3, 1.0)",
+    "a row into a buffer": "lambda x, m=lib.zeros(64, 10), r=lib.ones(10): m.__setitem__(3, r)",
+    "scatter of a number": "lambda x, m=lib.zeros(64, 10), i=(lib.arange(64) % 10)[:, None]: m.scatter(1, i, 1.0)",
+    "one_hot of a batch": "lambda x, i=lib.arange(64) % 10: nn.functional.one_hot(i, 10)",
+    "integers": "lambda x, i=lib.arange(64): (i * 2 + 1) % 7",
+    "a target of rewards": f"lambda x, q={_r}, d=(lib.randn(64) > 0).float(): x.detach() + 0.99 * q.max(1).values * (1 - d)",
+    "cat of three": "lambda x: lib.cat([x.detach(), x.detach(), x.detach()])",
+    "scaled to 0 and 1": "lambda x: (x - x.min()) / (x.max() - x.min())",
+    "permute alone": "lambda x, y=lib.randn(8, 16, 32): y.permute(1, 0, 2)",
+    "view alone": "lambda x: x.view(8, 8)",
+    "t alone": "lambda x, y=lib.randn(8, 16): y.t()",
+    "cumsum of a batch": f"lambda x, p={_r}: p.cumsum(1)",
+    "unique of a batch": "lambda x, i=lib.arange(64) % 10: lib.unique(i)",
+    "clip_grad_norm_": "lambda x, p=[lib.randn(8, 8).requires_grad_() for _ in range(4)]: nn.utils.clip_grad_norm_(p, 1.0)",
+    "log_prob of Categorical": f"lambda x, d=lib.distributions.Categorical(logits={_r}), a=lib.arange(64) % 10: d.log_prob(a)",
+}.items():  # fmt: skip
+    layer(_name, _make, "r(64)")
+
 if __name__ == "__main__":
     layers.main(sys.argv[1:], ())

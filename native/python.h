@@ -40,6 +40,7 @@ struct Py_buffer {  // in the stable ABI from 3.11 on, and the same before
 #pragma weak PyLong_AsLong
 #pragma weak PyLong_AsLongLong
 #pragma weak PyLong_FromLongLong
+#pragma weak PyObject_CallFunctionObjArgs
 #pragma weak PyObject_CallMethodObjArgs
 #pragma weak PyObject_GetAttr
 #pragma weak PyObject_GetBuffer
@@ -47,6 +48,7 @@ struct Py_buffer {  // in the stable ABI from 3.11 on, and the same before
 #pragma weak PyObject_IsTrue
 #pragma weak PyObject_Size
 #pragma weak PyObject_Type
+#pragma weak PySet_Contains
 #pragma weak PyTuple_GetItem
 #pragma weak PyTuple_New
 #pragma weak PyTuple_SetItem
@@ -75,6 +77,7 @@ Py_ssize_t PyList_Size(PyObject*);
 long PyLong_AsLong(PyObject*);
 long long PyLong_AsLongLong(PyObject*);
 PyObject* PyLong_FromLongLong(long long);
+PyObject* PyObject_CallFunctionObjArgs(PyObject*, ...);  // and nullptr
 PyObject* PyObject_CallMethodObjArgs(PyObject*, PyObject* name, ...);  // and nullptr
 PyObject* PyObject_GetAttr(PyObject*, PyObject* name);
 int PyObject_GetBuffer(PyObject*, Py_buffer*, int flags);
@@ -82,6 +85,7 @@ PyObject* PyObject_GetItem(PyObject*, PyObject* key);
 int PyObject_IsTrue(PyObject*);
 Py_ssize_t PyObject_Size(PyObject*);
 PyObject* PyObject_Type(PyObject*);
+int PySet_Contains(PyObject*, PyObject* item);
 PyObject* PyTuple_GetItem(PyObject*, Py_ssize_t);  // borrowed
 PyObject* PyTuple_New(Py_ssize_t);
 int PyTuple_SetItem(PyObject*, Py_ssize_t, PyObject*);  // takes the reference

@@ -184,9 +184,17 @@ class _Writer:
                     for v, g in zip(equation.outvars, given, strict=True)
                 )
             else:
-                for v, step in zip(equation.outvars, _steps(equation), strict=True):
+                for v, step in zip(equation.outvars, self.steps_of(equation), strict=True):
                     values[v] = self._step(equation, given, v.aval, step)
         return list(map(read, jaxpr.outvars))
+
+    def refuse_chains(self, equation: Any, given: list[_Value]) -> None:
+        """Raises Refused for an operation that XLA may join with others, or replace."""
+        _refuse_chains(equation, given)
+
+    def steps_of(self, equation: Any) -> list[Step]:
+        """What is done for each of an operation's results."""
+        return _steps(equation)
 
     def _step(self, equation: Any, given: list[_Value], out: Any, step: Step) -> _Value:
         """One result of an operation, which `step` gives."""
@@ -194,7 +202,7 @@ class _Writer:
         moves = name in MOVES
         rounds = name in _ROUNDING and out.dtype.kind == "f"
         if rounds:
-            _refuse_chains(equation, given)
+            self.refuse_chains(equation, given)
         cast = name == "convert_element_type" and avals[0].dtype.kind == out.dtype.kind == "f"
         if cast and given[0].narrowed:
             raise Refused("casts there and back")
@@ -275,5 +283,7 @@ def _refuse_chains(equation: Any, given: list[_Value]) -> None:
             raise Refused(f"{name} of what is rounded or known")
     if name == "mul" and any(value.gate for value in given):
         raise Refused("a choice")
-    if name == "div" and (given[1].known or given[1].spread):
+    if name == "div" and (
+        given[1].known or given[1].spread or equation.invars[1].aval.shape != equation.outvars[0].aval.shape
+    ):
         raise Refused("a reciprocal")

@@ -26,7 +26,7 @@ from ..tape.nodes import OperatorNode, Program, is_differentiable
 from ..tensor.sparse import SparseOperand
 from ..tensor.storage import Storage
 from ..tensor.tensor import Tensor, blank, wrap
-from . import autocast, seeing
+from . import autocast, seeing, small
 from .at_once import written
 from .declared import Operator
 from .errors import described
@@ -246,7 +246,7 @@ def lifted(op: Operator, asks: bool = False) -> Callable[..., Any]:
     """The function on Tensors; one that `asks` others first if it is to be public."""
     quick, optional, name, bind = op.signature.quick, op.signature.optional, op.name, op.signature.bind
     known, held, images, casts = op.programs, channels_last.held, op.images, op.casts
-    at_once = op.at_once
+    at_once, runs_small = op.at_once, not op.images
     tensors = op.leading_tensors if asks else 0  # inside the library numbers go everywhere
     # where sizes come one by one the function takes fewer forms than the method, whose programs it shares
     looked: set[Any] | None = set() if asks and op.signature.varargs is not None else None
@@ -272,6 +272,10 @@ def lifted(op: Operator, asks: bool = False) -> Callable[..., Any]:
                 program = program or op.program(key)
                 if looked is not None:
                     looked.add(key)
+            if program.rests:
+                program.rests -= 1
+            elif runs_small and not held and (quickly := small.run(op, program, asks, dynamic)) is not None:
+                return quickly
             arrays, taped, numbers = arrays_of(op, name, key, dynamic, asks, tensors, views)
         except TypeError as error:
             if (found := (ask if asks else ask_classes)(call, args, kwargs)) is PASS:
@@ -310,6 +314,10 @@ def with_key(op: Operator, key: tuple[Any, ...]) -> Callable[..., Any]:
 
     def call(*dynamic: Any) -> Any:
         program = known.get(key) or op.program(key)
+        if program.rests:
+            program.rests -= 1
+        elif not images and not held and (quickly := small.run(op, program, False, dynamic)) is not None:
+            return quickly
         arrays, taped, _ = arrays_of(op, name, key, dynamic, False)
         try:
             out = program(*arrays) if held or images else program.run(*arrays)

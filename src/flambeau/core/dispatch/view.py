@@ -87,6 +87,16 @@ def _of_one_node(views: list[Tensor]) -> tuple[Tensor, ...]:
     return tuple(views)
 
 
+_MOST = 1024  # geometries that are kept of each view
+
+
+def _are_whole(args: tuple[Any, ...]) -> bool:
+    for value in args:  # noqa: SIM110 (all() with a generator takes three times as long)
+        if type(value) is not int and (type(value) is not tuple or not _are_whole(value)):
+            return False
+    return True
+
+
 def _seeing(
     function: Callable[..., Any], grad: str | Callable[..., str], absolute: bool, asks: bool, number: str | None
 ) -> Callable[..., Any]:
@@ -94,6 +104,7 @@ def _seeing(
     signature = inspect.signature(function)
     names = signature.parameters
     known = Known() if asks else None
+    found_before: dict[Any, Any] = {}  # geometries, by the tensor's and the arguments, which are whole numbers
     spread = spread_parameter(names.values())
 
     @functools.wraps(function)
@@ -113,7 +124,15 @@ def _seeing(
             if kinds not in known.kinds:
                 known.look(call, kinds, (input, *args), kwargs)
         try:
-            made = function(input._geometry, *args, **kwargs)
+            seen = input._view or geometry.whole(input._storage.shape)
+            place = None if kwargs or grad_state.trace is not None else (seen, args) if _are_whole(args) else None
+            made = found_before.get(place)
+            if made is None:
+                made = function(seen, *args, **kwargs)
+                if place is not None:
+                    if len(found_before) >= _MOST:
+                        found_before.clear()
+                    found_before[place] = made
         except SparseOperand as error:
             return instead(name, error, (input, *args), kwargs)
         except Exception as error:

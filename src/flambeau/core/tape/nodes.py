@@ -40,6 +40,7 @@ def is_differentiable(np_dtype: np.dtype) -> bool:
     return np_dtype.kind in "fcV"
 
 
+_PATIENCE, _LONG = 32, 5000  # results that may go to XLA, and calls for which the host computes none then
 UNKNOWN = object()  # the identity of a function that another process would not know
 
 
@@ -59,6 +60,9 @@ class Program:
         "direct",
         "by_numpy",
         "seeing",
+        "small",
+        "rests",
+        "balance",
         "_derivatives",
         "_layouts",
         "_uses",
@@ -91,6 +95,13 @@ class Program:
         self.constant: dict[int, str] = {}  # places of what has no derivative, and its name
         # the same of views that are read inside, and whether it may be (see dispatch/seeing.py)
         self.seeing: dict[Any, Any] = {}
+        # the same of small arrays, as the host runs them: called from within, and by the public function (see
+        # dispatch/small.py)
+        self.small: list[Any] = [None, None]
+        self.rests: int = 0  # for so many calls nobody looks whether it is one of these
+        self.balance: int = (
+            0  # how often that paid, less thrice how often XLA asked for a result, which costs more than it gave
+        )
         self._derivatives: dict[Any, Program] = {}
         self._layouts: dict[Any, Callable[..., Any]] = {}
         self._uses: dict[Any, frozenset[int]] = {}
@@ -101,6 +112,12 @@ class Program:
             if turned is not None:
                 return self._by_layout(turned, arrays)(*arrays)
         return self.run(*arrays)
+
+    def handed_over(self) -> None:
+        """A result that the host has computed goes to XLA. If most of them do, XLA had better compute them."""
+        self.balance -= 3
+        if self.balance < -_PATIENCE:
+            self.rests, self.balance = max(self.rests, _LONG), 0
 
     def anywhere(self, *arrays: Any) -> Any:
         """The results, also where arrays have no values."""

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import jax
 import numpy as np
 
+from ...native import small
 from ...native.at_once import functions
 from ..array import devices, geometry
 from . import storage
@@ -107,6 +108,7 @@ def _close_doors() -> None:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(client))
     _read_on_host()
     functions.at_hand = False  # whose results would be refused at their next use
+    small.functions.stop()
     # both are public; the first makes all compiled functions unknown, so that they are looked up anew, and refused
     jax.config.update("jax_no_execution", True)
     jax.config.update("jax_no_tracing", True)

@@ -42,9 +42,10 @@ class Storage:
     `version` counts the writes, so that a view knows when what it read is out of date.
     """
 
-    __slots__ = ("value", "version", "host", "packed", "pin", "__weakref__")
+    __slots__ = ("value", "version", "host", "packed", "pin", "maker", "__weakref__")
     volatile = False  # whether the values can change without a new version
     on_host = False  # whether the values are in NumPy memory
+    maker: Any  # the program whose result is still NumPy's, which is told when XLA asks for it (`dispatch/small.py`)
     packed: Any  # where it lies in a pack, of those that do (`compiler/packing.py`)
 
     def __init__(self, value: Any):
@@ -286,6 +287,9 @@ class HostStorage(_NumPyStorage):
         self.__class__ = Storage  # type: ignore[assignment]
         self.value = value  # type: ignore[misc]
         self.host = None  # type: ignore[assignment]
+        if (maker := getattr(self, "maker", None)) is not None:
+            self.maker = None
+            maker.handed_over()
         return value
 
     def set(self, value: Any) -> None:

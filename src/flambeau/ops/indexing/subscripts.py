@@ -18,6 +18,7 @@ from ...core.array.geometry import Geometry
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.overrides import PASS
 from ...core.context.telling import warn
+from ...core.dispatch import small
 from ...core.dispatch.at_once import named
 from ...core.dispatch.call import with_key
 from ...core.dispatch.declared import Operator
@@ -335,9 +336,15 @@ def _written_at_once(x: Tensor, g: Geometry, value: Any) -> bool:
         fits = len(own) <= len(g.shape) and all(n in (1, m) for n, m in zip(own[::-1], g.shape[::-1], strict=False))
         if not fits or value._np_dtype != x._np_dtype or (grad_state.grad and value._tape_edge() is not None):
             return False
+        if small.put(x._storage, g, value):
+            base._edge_version += 1
+            return True
         value = value._array
     elif type(value) not in _ORDINARY or not x._np_dtype.isbuiltin:
         return False
+    elif small.put(x._storage, g, value):
+        base._edge_version += 1
+        return True
     else:
         value = numbers_held.array(value)
     x._storage.set_part(g, value)

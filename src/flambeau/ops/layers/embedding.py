@@ -353,10 +353,12 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
         except TypeError:
             kind = type(num_classes).__name__
             raise TypeError(f"one_hot(): argument 'num_classes' (position 2) must be int, not {kind}") from None
-    if type_name(tensor._array) != "Long":
+    if tensor._np_dtype != np.int64:
         raise RuntimeError(f"one_hot is only applicable to index tensor of type LongTensor. (Got {tensor.dtype}.)")
     if tensor.numel() == 0 and num_classes <= 0:
         raise RuntimeError("Can not infer total number of classes from empty tensor.")
+    if num_classes > 0 and all_inside(tensor, num_classes):
+        return _one_hot(tensor, num_classes)
     demand(
         lambda x: (x < 0, x), lambda value: RuntimeError(f"Class values must be non-negative. (Got {value}.)"), tensor
     )

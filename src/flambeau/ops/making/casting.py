@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,13 @@ from ...core.autograd.engine import _identity
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.overrides import PASS
 from ...core.context.warned import warn_once
+from ...core.dispatch.call import with_key
 from ...core.dispatch.operator import Array, operator
 from ...core.dispatch.overloads import taken
 from ...core.dispatch.promotion import convert
 from ...core.tape.nodes import ViewNode
 from ...core.tensor.sparse import is_sparse, values_of, with_values
+from ...core.tensor.storage import HostStorage, Storage
 from ...core.tensor.tensor import Tensor, wrap
 from ..support.checks import refuse_no_tensor
 from .constants import laid_out, memory_order
@@ -44,7 +47,17 @@ def cast(self: Tensor, target: dtype, copy: bool = False) -> Tensor:
         return _identity(self) if copy else self
     if self.dtype.is_complex and not target.is_complex and target is not dtypes.bool:
         tell_of_imaginary()
-    return _cast(self, target.numpy)
+    if grad_state.around or self._view is not None or builtins.type(self._storage) not in _ORDINARY:
+        return _cast(self, target.numpy)
+    form = _forms.get(target)
+    if form is None:
+        _, key = _cast.operator.signature.bind("cast", (self, target.numpy), {})  # type: ignore[attr-defined]
+        form = _forms[target] = with_key(_cast.operator, key)  # type: ignore[attr-defined]
+    return form(self)
+
+
+_ORDINARY = (Storage, HostStorage)
+_forms: dict[dtype, Callable[..., Any]] = {}  # of `_cast`, whose arguments nobody has to bind
 
 
 def tell_of_imaginary() -> None:

@@ -70,17 +70,26 @@ def item(self: Tensor) -> Any:
     return array.item()
 
 
-_IN_MEMORY = (Storage, HostStorage)
+_NUMBERS = "?bhilqBfd"  # whose numbers NumPy gives as Python's own
 
 
 def _number_in_memory(self: Tensor) -> Any:
     """The number of a tensor without dimensions if it lies in the CPU's memory: no program has to fetch it. Else None."""
+    if grad_state.trace is not None or grad_state.transforms:
+        return None
     storage, view = self._storage, self._view
-    if type(storage) not in _IN_MEMORY or grad_state.trace is not None or grad_state.transforms:
+    if view is not None and (view.shape or view.bits is not None):
+        return None
+    kind = type(storage)
+    if kind is HostStorage:  # which stays there
+        host = storage.host
+        if host is not None and host.dtype.char in _NUMBERS:
+            return host.item(view.offset) if view is not None else None if host.shape else host.item()
+    elif kind is not Storage:
         return None
     if view is None:
         return None if storage.value.shape else devices.number_in(storage.value)
-    return devices.number_in(storage.value, view.offset) if view.bits is None and not view.shape else None
+    return devices.number_in(storage.value, view.offset)
 
 
 @_method

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import functools
 import math
 import operator as python_operator
 from typing import Any
@@ -11,14 +12,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...core.array import dtypes
+from ...core.array import devices, dtypes
 from ...core.context.generator import COPIED, empty_on_host
+from ...core.context.grad_mode import state as grad_state
 from ...core.context.normals import fused
 from ...core.context.telling import warn
 from ...core.context.warned import warn_once
+from ...core.dispatch.at_once import made as on_the_host
 from ...core.dispatch.call import store
 from ...core.dispatch.limits import fitting_number, looks_large
 from ...core.dispatch.operator import Array, Static, composite, operator
+from ...core.tensor.storage import HostStorage
 from ...core.tensor.tensor import Tensor
 from .constants import check_options, extent_of
 from .creation import deliver, number_of
@@ -26,7 +30,53 @@ from .creation import deliver, number_of
 # --- sequences -------------------------------------------------------------------------------------------------------
 
 
+_made_before: dict[Any, np.ndarray] = {}
+_FEW_BYTES, _MANY = 1 << 15, 256  # of a sequence that is kept, and how many are
+
+
+def _remembered(function: Any) -> Any:
+    """A maker of sequences that keeps what it has made of the same numbers, if nothing but a dtype is told besides."""
+
+    @functools.wraps(function)
+    def make(*args: Any, **options: Any) -> Tensor:
+        key = _key_of(function, args, options)
+        if key is None:
+            return function(*args, **options)  # type: ignore[no-any-return]
+        values = _made_before.get(key)
+        if values is not None:
+            return on_the_host(values.copy())
+        made = function(*args, **options)
+        storage = made._storage
+        new = storage.host if type(storage) is HostStorage else None
+        if new is not None and new.nbytes <= _FEW_BYTES:
+            if len(_made_before) >= _MANY:
+                _made_before.clear()
+            _made_before[key] = new.copy()
+        return made  # type: ignore[no-any-return]
+
+    return make
+
+
+def _key_of(function: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """What tells what is made; None where that is no plain call."""
+    if (
+        grad_state.around
+        or grad_state.trace is not None
+        or grad_state.transforms
+        or devices.get_default_device() is not devices.CPU
+    ):
+        return None
+    if options and (len(options) > 1 or type(options.get("dtype")) is not dtypes.dtype):
+        return None
+    kinds = tuple(map(type, args))
+    for value, kind in zip(args, kinds, strict=True):
+        if kind is not int and (kind is not float or value == 0):  # there are two zeros
+            return None
+    return function, args, kinds, options.get("dtype"), dtypes.get_default_dtype()
+
+
 @composite(methods=False)
+@_remembered
 def arange(
     *args: Any, start: Any = None, end: Any = None, step: Any = None, out: Tensor | None = None, dtype: Any = None,
     layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
@@ -245,6 +295,7 @@ def _refuse_beyond(target: np.dtype, *ends: Any) -> None:
 
 
 @composite(methods=False)
+@_remembered
 def linspace(
     start: Any, end: Any, steps: Any, *, out: Tensor | None = None, dtype: Any = None, layout: Any = None,
     device: Any = None, requires_grad: bool = False, pin_memory: bool = False,

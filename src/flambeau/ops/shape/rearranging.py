@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...core.array.small_reader import MOST_SUMMED
+from ...core.dispatch.at_once import memory, nobody_looks
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.dispatch.promotion import convert
 from ...core.tensor.tensor import Tensor
@@ -166,7 +168,15 @@ def diagflat(input: Array, offset: int = 0) -> Array:
     return _embedded(input.reshape(-1), offset, -2, -1)
 
 
-@operator(autocast={"cpu": "float32"})
+def _traced(input: Any) -> Any:
+    """The same of what lies in memory already, by a view."""
+    if not nobody_looks() or (found := memory(input)) is None or len(found[2]) != 2 or found[0].dtype.char not in "fd":
+        return None
+    diagonal = input.diagonal()
+    return diagonal.sum() if 1 < diagonal.shape[0] <= MOST_SUMMED else None
+
+
+@operator(autocast={"cpu": "float32"}, at_once=_traced)
 def trace(input: Array) -> Array:
     """The sum of a matrix's diagonal."""
     if input.ndim != 2:
