@@ -15,7 +15,7 @@ from ..context.overrides import PASS, all_silent, ask, ask_classes, plain
 from ..tape.nodes import camel
 from ..tape.several import ViewsNode
 from ..tensor.looks import check_inside
-from ..tensor.sparse import SparseOperand
+from ..tensor.sparse import SparseOperand, is_sparse
 from ..tensor.tensor import Tensor
 from .call import around as _around
 from .errors import OfKind
@@ -51,7 +51,10 @@ def view(
 
         def call_inplace(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
             input._check_inplace(writes=False)
-            input._look_anew(call(input, *args, **kwargs), inplace)  # type: ignore[arg-type]
+            seen = call(input, *args, **kwargs)
+            if is_sparse(seen):  # which is no view: it has a storage of its own
+                input._storage.become(seen._storage)  # type: ignore[attr-defined]
+            input._look_anew(seen, inplace)  # type: ignore[arg-type]
             return input
 
         _publish(name, call, public, in_python)

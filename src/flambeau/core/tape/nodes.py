@@ -564,6 +564,20 @@ class Refusing(Node):
     backward_taped = backward
 
 
+class Underivable(Refusing):
+    """The place on the tape of what an operator without a derivative gives."""
+
+    __slots__ = ()
+
+    def __init__(self, label: str, edge: Edge | None, name: str):
+        super().__init__(label, (edge,), 1, f"the derivative for '{name}' is not implemented.")
+
+    def backward(self, cotangents: list[Any]) -> Sequence[Any]:
+        raise NotImplementedError(self.reason)
+
+    backward_taped = backward
+
+
 def _sum(a: Any, b: Any) -> Any:
     return a + b
 

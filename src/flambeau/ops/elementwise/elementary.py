@@ -15,6 +15,7 @@ from ...core.tensor.tensor import Tensor
 from ...native import functions
 from ..support.checks import BOOL, COMPLEX, FLOAT, INTEGER, category, refuse
 from ..support.declare import alias, unary
+from . import exactly
 
 BOTH = ("torch", "special")
 
@@ -24,7 +25,7 @@ exp: Callable[..., Tensor] = unary(
     "exp", jnp.exp, "e to the power of `input`.", derivative="MulBackward0", autocast={"cuda": "float32"}
 )
 exp2: Callable[..., Tensor] = unary(
-    "exp2", jnp.exp2, "2 to the power of `input`.", public=BOTH, derivative="MulBackward0"
+    "exp2", exactly.exp2, "2 to the power of `input`.", public=BOTH, derivative="MulBackward0"
 )
 expm1: Callable[..., Tensor] = unary(
     "expm1", jnp.expm1, "`exp(input) - 1`, exact near 0.", public=BOTH, autocast={"cuda": "float32"}
@@ -33,11 +34,11 @@ log: Callable[..., Tensor] = unary(
     "log", jnp.log, "The natural logarithm.", derivative="DivBackward0", autocast={"cuda": "float32"}
 )
 log2: Callable[..., Tensor] = unary(
-    "log2", lambda x: jnp.log2(x), "The logarithm to base 2.", derivative="DivBackward0", autocast={"cuda": "float32"}
+    "log2", exactly.log2, "The logarithm to base 2.", derivative="DivBackward0", autocast={"cuda": "float32"}
 )
 log10: Callable[..., Tensor] = unary(
     "log10",
-    lambda x: jnp.log10(x),
+    exactly.log10,
     "The logarithm to base 10.",
     derivative="DivBackward0",
     autocast={"cuda": "float32"},

@@ -17,8 +17,9 @@ from ...core.dispatch.limits import fitting_number, looks_large
 from ...core.dispatch.operator import Array, Static, composite, operator
 from ...core.dispatch.promotion import result_type
 from ...core.tensor.tensor import Tensor
-from ..support.checks import BOOL, COMPLEX, FLOAT, INTEGER, category, refuse
+from ..support.checks import BOOL, COMPLEX, FLOAT, INTEGER, category, refuse, wide
 from ..support.declare import unary
+from . import exactly
 from .arithmetic import square
 
 sqrt: Callable[..., Tensor] = unary("sqrt", jnp.sqrt, "The square root.", derivative="DivBackward0")
@@ -186,7 +187,7 @@ def float_power(input: Array, exponent: Array) -> Array:
 @operator(promote="float", inplace=True, public_inplace=True)
 def ldexp(input: Array, other: Array) -> Array:
     """`input * 2 ** other`."""
-    return input * jnp.exp2(other)
+    return (wide(input) * exactly.exp2(wide(other)).astype(other.dtype)).astype(input.dtype)
 
 
 @operator(returns=("mantissa", "exponent"))

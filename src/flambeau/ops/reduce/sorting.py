@@ -10,7 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ...core.context.grad_mode import state as grad_state
 from ...core.dispatch.operator import Array, composite, operator
+from ...core.tape.nodes import Underivable, camel
 from ...core.tensor.tensor import Tensor, wrap
 from ...native.selection import ascending, ranked
 from ..support.checks import BOOL, COMPLEX, FLOAT, category, host_values, normalized_dim, refuse, refuse_outside
@@ -193,6 +195,14 @@ def _answer(parts: tuple[np.ndarray, Any, Any], return_inverse: bool, return_cou
     return made[0] if len(made) == 1 else tuple(made)
 
 
+def _recorded(made: Any, input: Tensor, name: str) -> Any:
+    """What `unique` has made of a tensor, on the tape if that is: whoever wants its derivative is told that there is none."""
+    if grad_state.grad and (edge := input._tape_edge()) is not None:
+        first = made[0] if isinstance(made, tuple) else made
+        first._edge = (Underivable(camel(name.strip("_")) + "Backward0", edge, name), 0)
+    return made
+
+
 def _refuse_complex(input: Tensor, dim: int | None) -> None:
     if input.dtype.is_complex:
         raise NotImplementedError(f"\"unique{'' if dim is None else '_dim'}\" not implemented for '{input.dtype.abbr}'")
@@ -219,11 +229,13 @@ def unique(
     _refuse_others("_unique2", sorted=sorted, return_inverse=return_inverse, return_counts=return_counts)
     _refuse_complex(input, dim)
     x = host_values(input, "unique")
+    name = "_unique2" if dim is None else "unique_dim"
     axis = None if dim is None else normalized_dim(dim, x.ndim)
     if not (return_inverse or return_counts):
-        return _tensor(np.unique(x, axis=axis, equal_nan=False))
+        return _recorded(_tensor(np.unique(x, axis=axis, equal_nan=False)), input, name)
     found, inverse, counts = np.unique(x, return_inverse=True, return_counts=True, axis=axis, equal_nan=False)
-    return _answer((found, inverse.reshape(x.shape if dim is None else -1), counts), return_inverse, return_counts)
+    parts = found, inverse.reshape(x.shape if dim is None else -1), counts
+    return _recorded(_answer(parts, return_inverse, return_counts), input, name)
 
 
 @composite(in_python=True)
@@ -245,4 +257,4 @@ def unique_consecutive(
         inverse = inverse.reshape(x.shape)
     else:
         found = np.moveaxis(found, 0, normalized_dim(dim, x.ndim))
-    return _answer((found, inverse, counts), return_inverse, return_counts)
+    return _recorded(_answer((found, inverse, counts), return_inverse, return_counts), input, "unique_consecutive")
