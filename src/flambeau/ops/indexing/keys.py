@@ -189,7 +189,7 @@ def _of_numbers(g: Geometry, key: Any) -> tuple[Geometry, str] | None:
 
 
 _OF_ONE = {
-    SLICE: "slice() cannot be applied to a 0-dim tensor.",
+    SLICE: message("slice_of_zero_dim"),
     PLACE: message("index_of_zero_dim"),
 }
 
