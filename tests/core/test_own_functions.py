@@ -278,3 +278,42 @@ def test_what_forward_returns_can_be_written_to():
         return y, x.grad
 
     agree(run)
+
+
+def _saving(library, save, forward=lambda x, y: x):
+    body = {"forward": forward, "setup_context": save, "backward": lambda ctx, g: (g, g)}
+    return type("Own", (library.autograd.Function,), {name: staticmethod(f) for name, f in body.items()})
+
+
+SAVED = {
+    "input": lambda ctx, inputs, output: ctx.save_for_backward(inputs[0]),
+    "output": lambda ctx, inputs, output: ctx.save_for_backward(None, output),
+    "for forward mode": lambda ctx, inputs, output: ctx.save_for_forward(inputs[0]),
+    "other input": lambda ctx, inputs, output: ctx.save_for_backward(inputs[1]),
+    "attribute": lambda ctx, inputs, output: setattr(ctx, "x", inputs[0]),
+    "written to": lambda ctx, inputs, output: (ctx.mark_dirty(output), ctx.save_for_backward(output)),
+    "constant": lambda ctx, inputs, output: (ctx.mark_non_differentiable(output), ctx.save_for_backward(output)),
+}
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+@pytest.mark.parametrize("name", SAVED)
+def test_an_input_that_is_the_output_is_not_saved_by_setup_context(name, recorded):
+    def seen(library):
+        x = library.ones(3, dtype=library.float64, requires_grad=recorded)
+        try:
+            made = _saving(library, SAVED[name]).apply(x * 2, x * 1)
+        except RuntimeError as error:
+            return str(error)
+        return made.tolist(), made.requires_grad
+
+    assert seen(fb) == seen(torch)
+
+
+def test_a_view_of_the_input_is_saved_by_setup_context():
+    def seen(library):
+        x = _leaf(library)
+        _saving(library, SAVED["input"], lambda x, y: x.view_as(x)).apply(x, x).sum().backward()
+        return x.grad.tolist()
+
+    assert seen(fb) == seen(torch)

@@ -504,3 +504,15 @@ def test_gradients_that_hooks_return_bare(returned, rows, kind):
         return seen, x.grad.tolist()
 
     agree(call)
+
+
+def test_the_warning_of_a_hook_without_input_gradients_is_whole_and_points_to_backward():
+    def seen(library):
+        layer = library.nn.Linear(2, 2)
+        layer.register_full_backward_hook(lambda *given: None)
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            layer(library.ones(1, 2)).sum().backward()
+        return [(str(w.message), w.filename == __file__) for w in found]
+
+    assert seen(fb) == seen(torch) and seen(fb)[0][1]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
+import flambeau as fb
 from support.rows import agree, refuse
 
 ROWS = """
@@ -56,6 +58,8 @@ t.fft.fftn(h(4, 4), s=(2, 2, 2))
 ~ t.fft.fftn(h(4, 4), s=(2, 2), dim=(0,))
 t.fft.fftn(h(4, 4), dim=(0, 0))
 t.fft.rfftn(h(4, 4), dim=())
+t.fft.rfftfreq(5, dtype=t.int32)
+t.fft.fftfreq(5, dtype=t.int64)
 ~ t.fft.fftfreq(t.tensor(5.0))
 ~ t.signal.windows.gaussian(t.tensor(5.0), std=2.0)
 """
@@ -69,3 +73,11 @@ def test_transforms(row: str) -> None:
 @pytest.mark.parametrize("row", ERRORS.strip().splitlines())
 def test_errors(row: str) -> None:
     refuse(row)
+
+
+@pytest.mark.parametrize("kind", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize(("n", "d"), [(100, 1.0), (37, 0.3), (64, 1 / 64)])
+def test_frequencies_are_multiples_of_a_rounded_step(n, d, kind):
+    for make in ("fftfreq", "rfftfreq"):
+        ours, theirs = (getattr(t.fft, make)(n, d, dtype=getattr(t, kind)).tolist() for t in (fb, torch))
+        assert ours == theirs

@@ -375,6 +375,8 @@ class Function:
         outputs = [output] if single else list(output)
         given = {id(a): a for a in args if isinstance(a, Tensor)}
         _check_marks(ctx, outputs, given)
+        if cls.setup_context is not Function.setup_context:
+            _check_returned(ctx, outputs, given, (*ctx._dirty, *(ctx._constant if record else ())))
         if not record:
             made = [_off_tape(o) if id(o) in given and not any(o is d for d in ctx._dirty) else o for o in outputs]
             return made[0] if single else tuple(made)
@@ -440,6 +442,13 @@ def _check_saved(saved: Any) -> None:
                 f"save_for_backward can only save variables, but argument {i} is of type {type(value).__name__}; keep other "
                 "values as attributes of ctx"
             )
+
+
+def _check_returned(ctx: Any, outputs: list[Any], given: dict[int, Tensor], marked: tuple[Any, ...]) -> None:
+    """What `setup_context` saves of an input that is an output is neither: PyTorch refuses it."""
+    unmarked = {id(o) for o in outputs if id(o) in given}.difference(map(id, marked))
+    if unmarked.intersection(map(id, (*(ctx._saved or ()), *(ctx._saved_forward or ())))):
+        raise RuntimeError(message("input_saved_as_is"))
 
 
 def _check_marks(ctx: Any, outputs: list[Any], given: dict[int, Tensor]) -> None:

@@ -19,6 +19,8 @@ from ...core.autograd.engine import RemovableHandle
 from ...core.autograd.function import Function
 from ...core.context.grad_mode import is_grad_enabled
 from ...core.context.grad_mode import state as grad_state
+from ...core.context.telling import warn
+from ...core.dispatch.messages import message
 from ...core.tensor.tensor import Tensor, wrap
 from ._direct_calls import WatchedForward, calling, watch
 from ._errors import locate, shapes_of
@@ -39,10 +41,6 @@ _global_is_full_backward_hook: bool | None = None
 # every global hook that takes part in calls is listed here too, so that a call has one table to look at
 global_call_hooks: Table = OrderedDict()
 
-BACKWARD_FROM_OUTPUT = (
-    "Full backward hook is firing when gradients are computed with respect to module outputs since no inputs require "
-    "gradients."
-)
 MIXED = "Cannot use both regular backward hooks and full backward hooks on {}. Please use only one of them."
 
 
@@ -405,7 +403,7 @@ class _BackwardCall:
         if self.from_inputs:
             self.grad_output = grad_output
         else:
-            warnings.warn(BACKWARD_FROM_OUTPUT)
+            warn(message("full_hook_of_outputs"))
             nothing = (None,) * len(self.inputs.live)
             for hook in self.hooks:
                 changed = hook(self.module, nothing, grad_output)

@@ -163,10 +163,12 @@ _declare("hfft", "The real transform of a Hermitian signal, given its first half
 _declare("ihfft", "The first half of the Hermitian signal that a real input is the transform of, inverse transform")
 
 
-def _frequencies(n: int, d: float, count: int, dtype: np.dtype, start: int) -> np.ndarray:
+def _frequencies(name: str, n: int, d: float, count: int, dtype: np.dtype, start: int) -> np.ndarray:
     steps = np.arange(count)
     steps[start:] -= n
-    return (steps / (n * d)).astype(dtype)
+    if dtypes.from_numpy(dtype).category < dtypes.FLOAT:
+        raise RuntimeError(f"{name} requires a floating point or complex dtype")
+    return steps.astype(dtype) * np.asarray(1 / (n * d)).astype(dtype)  # the step is rounded first, as in PyTorch
 
 
 @composite(methods=False, public=_FFT)
@@ -177,7 +179,7 @@ def fftfreq(
     """The frequencies of `fft`'s `n` elements for samples `d` apart; the negative ones are the second half."""
     check_options("fft_fftfreq", layout, pin_memory)
     n, d = extent_of("fft_fftfreq", "n", n), number_of("fft_fftfreq", "d", d)
-    make = functools.partial(_frequencies, n, d, n, start=(n + 1) // 2)
+    make = functools.partial(_frequencies, "fftfreq", n, d, n, start=(n + 1) // 2)
     return deliver(lambda kind: make(dtype=kind), dtypes.get_default_dtype(), dtype, device, requires_grad, out)
 
 
@@ -190,7 +192,7 @@ def rfftfreq(
     check_options("fft_rfftfreq", layout, pin_memory)
     n, d = extent_of("fft_rfftfreq", "n", n), number_of("fft_rfftfreq", "d", d)
     count = n // 2 + 1
-    make = functools.partial(_frequencies, n, d, count, start=count)
+    make = functools.partial(_frequencies, "rfftfreq", n, d, count, start=count)
     return deliver(lambda kind: make(dtype=kind), dtypes.get_default_dtype(), dtype, device, requires_grad, out)
 
 
