@@ -82,6 +82,33 @@ def test_no_update_is_lost(restless, alone, compiled, read):
     assert compiled or not errors
 
 
+@pytest.mark.parametrize("read", [*READS, "memory"])
+def test_small_writes_beside_a_reader(restless, read):
+    x, over, errors = fb.zeros(32), threading.Event(), []
+    look = READS.get(read, lambda p: (p.numpy().sum(), p.device, p.dtype))
+
+    def watch():
+        while not over.is_set():
+            try:
+                look(x)
+            except Exception as error:
+                errors.append(error)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        for i in range(400):
+            x[i % 32] = float(i)
+            x.add_(0)
+            x[:4] = fb.tensor([1.0, 2.0, 3.0, float(i)])
+            assert x[:4].tolist() == [1.0, 2.0, 3.0, float(i)]
+    finally:
+        over.set()
+        watcher.join()
+    assert not errors
+    assert x.tolist()[4:] == [384.0 + j if j < 16 else 352.0 + j for j in range(4, 32)]
+
+
 # A thread may turn up within a method's first instruction, when another one has made a storage of another class of it: so each
 # class's methods are called here on storages of each class.
 KINDS = (Storage, HostStorage, SharedStorage, PackedStorage)

@@ -85,15 +85,18 @@ class Storage:
 
     def set_host(self, values: np.ndarray) -> None:
         """Replace the whole value by NumPy values that nobody else holds. They go to the device when first read."""
-        if self.__class__.set_host is not Storage.set_host:  # another thread has made it a storage of another class
-            self.set_host(values)
-            return
         if cut_over(self) is not None:
             self.set(put_for(self, values, None, True))
             return
+        if self.__class__.set_host is not Storage.set_host:  # another thread has made it a storage of another class
+            self.set_host(values)
+            return
+        before = self.value  # is let go at the end: an array that goes may let other threads run
+        self.value = None
         self.__class__ = HostStorage  # type: ignore[assignment]
         self.host: np.ndarray = values
         self.version += 1
+        del before
 
     def share_with(self, array: np.ndarray | None = None) -> np.ndarray:
         """From now on, hold the values in NumPy memory (`array`, or a copy of the value) and return it.
@@ -296,10 +299,21 @@ class HostStorage(_NumPyStorage):
         if self.__class__ is not HostStorage:  # another thread was here first
             self.set(value)
             return
+        host = self.host
         self.__class__ = Storage  # type: ignore[assignment]
         self.value = value  # type: ignore[misc]
         self.version += 1
         self.host = None  # type: ignore[assignment]
+        del host
+
+    def set_host(self, values: np.ndarray) -> None:
+        before = self.host
+        if self.__class__ is not HostStorage:  # another thread was here first
+            self.set_host(values)
+            return
+        self.host = values
+        self.version += 1
+        del before  # see `Storage.set_host`
 
 
 class SharedStorage(_NumPyStorage):

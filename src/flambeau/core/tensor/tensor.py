@@ -349,6 +349,8 @@ class Tensor:
             return storage.values.device  # type: ignore[attr-defined]  # a sparse tensor's
         if isinstance(value, jax.core.Tracer):
             return devices.get_default_device()
+        if isinstance(value, np.ndarray):  # another thread has just put the values there
+            return devices.CPU
         return devices.from_jax(next(iter(value.devices())))
 
     def stride(self, dim: int | None = None) -> Any:
