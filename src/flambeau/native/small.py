@@ -20,11 +20,11 @@ expect("flambeau_small", by_host=True)
 class _Functions:
     """The library's functions, once they were looked for; without the library, and on other machines than one CPU, none is there.
 
-    `programs()` makes what holds programs of one function by the kinds of their arguments. `run(programs, arguments, recording)` gives the
-    results, in NumPy's memory, of tensors and Python's numbers; None where it has none (-1, now and then, if that goes on and on); or the number of a program that was asked for
-    often enough to be looked at, of which `enter` tells what it is made of (nothing more: it is refused). `write(array, start, sizes, steps, number, copy)`
-    puts a number at places of an array, or `write(..., None, copy, source, first)` what lies in a row in another one; with NumPy's memory for a `copy`
-    there, not in the array.
+    `programs()` makes what holds programs of one function by the kinds of their arguments. `run(programs, arguments, recording)` gives
+    the results, in NumPy's memory, of tensors and Python's numbers; None where it has none (-1, now and then, if that goes on and on);
+    or the number of a program that was asked for often enough to be looked at, of which `enter` tells what it is made of (nothing more:
+    it is refused). `write(array, start, sizes, steps, number, copy)` puts a number at places of an array, or
+    `write(..., None, copy, source, first)` what lies in a row in another one; with NumPy's memory for a `copy` there, not in the array.
     """
 
     def __init__(self) -> None:
