@@ -172,6 +172,7 @@ def test_texts_that_say_what_to_write_instead_are_whole(call: Any, monkeypatch: 
     texts = []
     try:
         for library in (torch, fb):
+            torch.storage._reset_warn_typed_storage_removal()  # which is said once
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 try:

@@ -288,7 +288,7 @@ def test_other_small_names() -> None:
 
 REFUSED = """
     fx.experimental.symbolic_shapes.StatelessSymbolicContext fx.experimental.proxy_tensor.PythonKeyTracer
-    fx.experimental.optimization.MklSubgraph distributed.checkpoint.format_utils.BroadcastingTorchSaveReader
+    fx.experimental.optimization.MklSubgraph
     multiprocessing.reductions.rebuild_cuda_tensor jit.annotations.get_signature optim.adamw.adamw
 """.split()
 
@@ -300,6 +300,12 @@ def test_what_is_not_here_says_so(path: str) -> None:
     assert name in space.__all__ and hasattr(importlib.import_module(f"torch.{module}"), name)
     with pytest.raises(NotImplementedError, match=rf"^torch\.{path}: "):
         getattr(space, name)(1, x=2)
+
+
+def test_views_that_negate_are_refused() -> None:
+    assert (torch._neg_view(torch.ones(2)) == -1).all()
+    with pytest.raises(NotImplementedError, match=r"^_neg_view: .*torch\.neg"):
+        fb._neg_view(fb.ones(2))
 
 
 def test_hooks_of_ddp_by_name() -> None:
