@@ -494,6 +494,7 @@ struct Argument {
   }
 };
 
+constexpr int64_t a_number = 1 << 24;  // Python's, in a key: a tensor without dimensions is noted by its format alone, and some formats are I and B
 void note(std::string& key, int64_t number) { key.append(reinterpret_cast<const char*>(&number), sizeof number); }
 
 // Puts what kind of tensor it is into the key, and where its values begin into the argument; false if it is none for us.
@@ -572,14 +573,14 @@ bool look_at_any(PyObject* given, bool recording, Argument& argument, std::strin
   if (kind.object == float_class) {
     argument.real = PyFloat_AsDouble(given);
     argument.at = reinterpret_cast<char*>(&argument.real);
-    note(key, 'F');
+    note(key, a_number | 'F');
     return true;
   }
   if (kind.object == int_class || kind.object == bool_class) {
     argument.number = PyLong_AsLongLong(given);
     if (PyErr_Occurred() != nullptr) return false;
     argument.at = reinterpret_cast<char*>(&argument.number);
-    note(key, kind.object == int_class ? 'I' : 'B');
+    note(key, a_number | (kind.object == int_class ? 'I' : 'B'));
     return true;
   }
   return false;
@@ -688,6 +689,7 @@ PyObject* enter(PyObject*, PyObject* const* given, Py_ssize_t count) {
   const auto found = programs->known.find(programs->asked[number]);
   if (found == programs->known.end()) return nothing();
   Program& p = *found->second;
+  if (p.ready) return nothing();  // threads asked for it twice, after it had been forgotten
   if (count == 2) {
     p.refused = true;
     return nothing();

@@ -329,3 +329,26 @@ def test_programs_whose_results_xla_asks_for_are_left_to_it(taken):
         taken.clear()
         fb.floor(x)
         assert "floor" in taken
+
+
+def test_numbers_and_tensors_without_dimensions_are_told_apart(taken):
+    x, flags = fb.tensor([0.0, 1.0, -2.0]), fb.tensor([True, False])
+    for call, given in (
+        (lambda y: x + y, (True, fb.tensor(3, dtype=fb.uint8))),
+        (lambda y: flags | y, (True, fb.tensor(1, dtype=fb.uint8))),
+        (lambda y: x == y, (5, fb.tensor(2**31 + 3, dtype=fb.uint32))),
+        (lambda y: fb.where(x > 0, x, y), (5, fb.tensor(2**31 + 3, dtype=fb.uint32))),
+    ):
+        for often, then in (given, given[::-1]):
+            with fb.no_grad():
+                wanted = _bits(_xlas(call, then))
+                for _ in range(ENOUGH):
+                    call(often)
+                assert _bits(call(then)) == wanted, (often, then)
+    assert "add" in taken and "where" in taken
+    y = fb.tensor([1], dtype=fb.int32)
+    with fb.no_grad():
+        for _ in range(ENOUGH):
+            fb.sub(y, fb.tensor(3, dtype=fb.uint8))
+        with pytest.raises(RuntimeError, match="Subtraction"):
+            fb.sub(y, True)
