@@ -26,6 +26,20 @@ def test_numbers_between_tensors() -> None:
     same(values(fb), values(torch))
 
 
+@pytest.mark.filterwarnings("ignore:.*This overload of .* is deprecated:UserWarning")
+def test_a_tensor_of_no_dimensions_is_such_a_number() -> None:
+    calls = """x.clone().add_(n, x)|t.add(x, n, x)|x.sub(n, x)|x.clone().addcdiv_(n, x, x + 1)|t.addcmul(x, n, x, x)
+    t.addmm(n, x, 3, x, x)|t.addmm(n, x, x, x)|x.addmm(n, n, x, x)|n.add(n, x)|n.add(2, n)""".replace("\n", "|")
+
+    def values(t: Any) -> list[Any]:
+        x, n = t.arange(4.0).reshape(2, 2), t.tensor(-2.5)
+        return [eval(call.strip(), {"t": t, "x": x, "n": n}) for call in calls.split("|")]
+
+    same(values(fb), values(torch))
+    with pytest.raises(TypeError, match="positional arguments but"):
+        fb.ones(2).add(fb.tensor(2.0, requires_grad=True), fb.ones(2))
+
+
 def test_what_it_says_and_refuses() -> None:
     x = fb.ones(2)
     with pytest.warns(UserWarning, match="This overload of add_ is deprecated"):

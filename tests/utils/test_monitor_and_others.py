@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime
 import importlib
 import inspect
+import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -148,3 +150,20 @@ def test_memory_that_nobody_wrote() -> None:
     assert deterministic.fill_uninitialized_memory is True and not fb.empty(3).any()
     with pytest.raises(TypeError):
         deterministic.fill_uninitialized_memory = 1
+
+
+def test_folders_of_extensions_and_names_that_packages_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch.utils.cpp_extension as theirs
+
+    import flambeau.utils.cpp_extension as ours
+    from flambeau.optim.swa_utils import _group_tensors_by_device_and_dtype as group
+
+    for variable in ("TORCH_EXTENSIONS_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv("TORCH_EXTENSIONS_DIR", raising=False)
+        monkeypatch.setenv(variable, str(tmp_path / variable))
+        folder = ours._get_build_directory("kernel", False)
+        assert os.path.isdir(folder)
+        assert os.path.relpath(folder, tmp_path) == os.path.relpath(
+            theirs._get_build_directory("kernel", False), tmp_path
+        )
+    assert len(group([[fb.ones(2), fb.ones(3, dtype=fb.float64)]])) == 2

@@ -22,6 +22,7 @@ from ..ops.indexing.masking import where
 from .lr_scheduler import LRScheduler
 from .lr_scheduler.base import _per_group
 from .optimizer import Optimizer
+from .optimizer import _group_tensors as _group_tensors_by_device_and_dtype  # noqa: F401 (packages import it from here)
 
 __all__ = [
     "SWALR",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from typing import Any, NoReturn
 
 from ..core.dispatch.messages import message
@@ -95,6 +96,18 @@ def get_default_build_root() -> str:
     """Where PyTorch would build extensions."""
     cache = os.environ.get("XDG_CACHE_HOME", os.path.join(os.path.expanduser("~"), ".cache"))
     return os.path.join(cache, "torch_extensions")
+
+
+def _get_build_directory(name: str, verbose: bool) -> str:
+    root = os.environ.get("TORCH_EXTENSIONS_DIR") or os.path.join(
+        get_default_build_root(),
+        f"py{sys.version_info.major}{sys.version_info.minor}{getattr(sys, 'abiflags', '')}_cpu",
+    )
+    folder = os.path.join(root, name)
+    if verbose:
+        print(f"{folder} is the folder of the extension {name}", file=sys.stderr)
+    os.makedirs(folder, exist_ok=True)
+    return folder
 
 
 def get_cxx_compiler() -> str:

@@ -187,6 +187,16 @@ def _picker(places: list[int]) -> Callable[[tuple[Any, ...]], Any]:
     return operator.itemgetter(slice(first, first + count)) if together else operator.itemgetter(*places)
 
 
+def _numbers_apart(leading: tuple[Any, ...], last: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[Any]]:
+    """The tensors of a call and its numbers, which all stand before the `last` tensors: one of no dimensions may be a number."""
+    places = [i for i, arg in enumerate(leading) if isinstance(arg, Tensor)]
+    own = next((i for i in places if leading[i].dim()), places[0] if places else None)
+    between = [arg for i, arg in enumerate(leading) if i != own]
+    if own is None or any(isinstance(arg, Tensor) and (arg.dim() or arg.requires_grad) for arg in between):
+        return (*leading, *last), []
+    return (leading[own], *last), between
+
+
 class Signature:
     """How a call's arguments map to the array function's parameters."""
 
@@ -361,6 +371,8 @@ class Signature:
         names, count = self.between, self.kinds.count(ARRAY)
         tensors: tuple[Any, ...] = tuple(arg for arg in args if isinstance(arg, Tensor))
         between = [arg for arg in args if isinstance(arg, numbers.Number)]
+        if len(tensors) > count > 1:
+            tensors, between = _numbers_apart(args[: 1 - count], args[1 - count :])
         if len(args) == 3 and len(between) == count == 2 and names == ("alpha",) and args[0] is tensors[0]:
             tensors, between = (args[0], between.pop()), between  # a number for the other tensor
         elif not all(isinstance(arg, Tensor) for arg in args[1 - count :]):

@@ -174,4 +174,6 @@ def _put_bits(values: Any, shape: tuple[int, ...], g: Geometry) -> Any:
 
 def cleared(values: Any, look: Look) -> Any:
     """The values with zeros in the places that a view shows."""
-    return replaced(values, look, _zeros(look.shape, np.dtype(values.dtype)))
+    seen = look.g if isinstance(look, Through) else look
+    dtype = values.dtype if seen.bits is None else seen.bits  # parts of complex numbers are of another type
+    return replaced(values, look, _zeros(look.shape, np.dtype(dtype)))

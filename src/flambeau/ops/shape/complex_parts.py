@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ...core.array import dtypes
@@ -63,5 +65,20 @@ def imag(input: Tensor) -> Tensor:
     return select(view_as_real(input), -1, 1)
 
 
-Tensor.real = property(real)  # type: ignore[attr-defined]
-Tensor.imag = property(imag)  # type: ignore[attr-defined]
+def _write(part: Tensor, value: Any) -> None:
+    if isinstance(value, Tensor):
+        part.copy_(value)
+    else:
+        part[...] = value
+
+
+def _write_real(self: Tensor, value: Any) -> None:
+    _write(real(self), value)
+
+
+def _write_imag(self: Tensor, value: Any) -> None:
+    _write(imag(self), value)
+
+
+Tensor.real = property(real, _write_real)  # type: ignore[attr-defined]
+Tensor.imag = property(imag, _write_imag)  # type: ignore[attr-defined]
