@@ -134,3 +134,8 @@ def test_a_backend_of_ones_own_is_told_that_it_is_not_asked() -> None:
     assert function(fb.ones(1)).item() == 2.0
     with pytest.warns(UserWarning, match="coordinate_descent_tuning"):
         fb.compile(lambda x: x, options={"coordinate_descent_tuning": True})
+
+
+def test_codecache_is_a_module_that_holds_nothing() -> None:
+    with pytest.raises(ImportError, match="PyCodeCache"):
+        exec("from flambeau._inductor import codecache\nfrom flambeau._inductor.codecache import PyCodeCache")
