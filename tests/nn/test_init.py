@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -156,3 +157,17 @@ def test_init_warns() -> None:
         init.uniform(fb.empty(3))
     with pytest.warns(UserWarning, match="zero-element"):
         init.kaiming_normal_(fb.empty(0, 3))
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors:UserWarning")
+def test_layers_without_inputs_draw_their_bias() -> None:
+    def drawn(t: Any) -> list[Any]:
+        made = []
+        for layer in (t.nn.Linear, t.nn.Conv1d, t.nn.ConvTranspose1d):
+            for inputs, outputs in ((0, 5), (5, 0), (0, 0), (3, 4)):
+                t.manual_seed(3)
+                bias = layer(inputs, outputs, *((2,) if layer is not t.nn.Linear else ())).bias.tolist()
+                made.append((bias, [math.copysign(1, b) for b in bias], t.rand(2).tolist()))
+        return made
+
+    assert drawn(fb) == drawn(torch)

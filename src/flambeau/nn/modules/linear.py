@@ -20,10 +20,10 @@ __all__ = ["Bilinear", "Identity", "LazyLinear", "Linear"]
 def uniform_by_fan_in(weight: Tensor, bias: Tensor | None) -> None:
     """Draw a weight and a bias from the uniform distribution within +-1 / sqrt(fan in), the weight first."""
     init.kaiming_uniform_(weight, a=math.sqrt(5))
-    fan_in = 0 if bias is None else init._calculate_fan_in_and_fan_out(weight)[0]
-    if fan_in:
-        bound = 1 / math.sqrt(fan_in)
-        init.uniform_(bias, -bound, bound)  # type: ignore[arg-type]
+    if bias is not None:
+        fan_in = init._calculate_fan_in_and_fan_out(weight)[0]
+        bound = 1 / math.sqrt(fan_in) if fan_in else 0  # a bias of zeros is drawn, too: the generator goes on
+        init.uniform_(bias, -bound, bound)
 
 
 def _add_parameters(layer: Any, shape: tuple[int, ...], bias: bool, device: Any, dtype: Any) -> None:
