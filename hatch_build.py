@@ -24,7 +24,9 @@ class NativeKernels(BuildHookInterface):
             self._left_out("FLAMBEAU_BUILD_NATIVE=0 is set")
             return
         build = runpy.run_path(str(root / "native" / "build.py"))
-        library = Path(self.directory) / "native" / build["LIBRARY"]
+        # Beside the sources, not where the wheel goes (pip's folder for that is another one each time): installations of the
+        # same sources compile once.
+        library = (root / "build" if os.access(root, os.W_OK) else Path(self.directory)) / "native" / build["LIBRARY"]
         try:
             build["compile_native"](library)
         except build["CannotBuild"] as reason:
