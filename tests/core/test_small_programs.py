@@ -147,20 +147,23 @@ def test_what_is_taken(taken):
     assert taken == ["abs", "any", "sum", "where", "max", "fmod"]
 
 
-def test_totals_of_all_sizes(taken):
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+def test_totals_of_all_sizes(taken, kind):
     rng = np.random.default_rng(0)
-    for shape, dim in (
-        ((33,), 0),
-        ((64,), 0),
-        ((1000,), 0),
-        ((64, 10), 0),
-        ((8, 100), 1),
-        ((64, 10), None),
-        ((3, 40, 5), 1),
-        ((2, 3, 4), (0, 2)),
+    for shape, seen, dim, by_host in (
+        ((33,), lambda x: x, 0, True),
+        ((1000,), lambda x: x[1::2], 0, True),
+        ((1025,), lambda x: x, 0, False),  # windows of windows
+        ((8, 100), lambda x: x.t(), 0, True),
+        ((63, 64), lambda x: x, 1, True),
+        ((64, 64), lambda x: x, 1, False),  # from 4,096 elements on another library adds
+        ((3, 40, 5), lambda x: x.flip(1).transpose(0, 2), 1, True),
+        ((6,), lambda x: x.expand(32, 6).t(), None, False),
+        ((31, 8), lambda x: x, None, False),
+        ((2, 11, 31, 6), lambda x: x, (1, 2, 3), False),
     ):
-        values = (rng.standard_normal(shape) * 10 ** rng.uniform(-3, 3, shape)).astype(np.float32)
-        x = fb.tensor(values)
+        values = (rng.standard_normal(shape) * 10 ** rng.uniform(-3, 3, shape)).astype(kind)
+        x = seen(fb.tensor(values))
         with fb.no_grad():
             for _ in range(ENOUGH):
                 x.sum(dim), x.mean(dim)
@@ -168,7 +171,7 @@ def test_totals_of_all_sizes(taken):
             assert _bits((x.sum(dim), x.mean(dim))) == _bits(_xlas(lambda x, dim=dim: (x.sum(dim), x.mean(dim)), x)), (
                 shape
             )
-            assert taken == ["sum", "mean"], shape
+            assert taken == ["sum", "mean"] * by_host, shape
 
 
 def test_recorded_and_watched_calls_are_not_the_hosts(taken):
