@@ -237,22 +237,22 @@ INLINED bool places(const void* a, void* y, int64_t count, int64_t width, F bett
   return true;
 }
 
-// Sums of `count` rows, each of some numbers of `unit` elements that lie side by side, in the order of XLA's: one after the other, and of
-// more than 32 in windows of so many, with zeros before the first and after the last.
+// Sums of `count` rows in the order of XLA's: one element after the other, and of more than 32 in windows of so many, with zeros before the
+// first and after the last.
 template <class T>
-INLINED bool totals(const void* a, void* y, int64_t count, int64_t width, int64_t unit) {
+INLINED bool totals(const void* a, void* y, int64_t count, int64_t width) {
   constexpr int64_t window = 32;
   const T* x = static_cast<const T*>(a);
-  for (int64_t i = 0; i < count; ++i, x += width * unit) {
+  for (int64_t i = 0; i < count; ++i, x += width) {
     T made = 0;
     if (width <= window) {
-      for (int64_t j = 0; j < width * unit; ++j) made += x[j];
+      for (int64_t j = 0; j < width; ++j) made += x[j];
     } else {
       const int64_t windows = (width + window - 1) / window, before = (windows * window - width) / 2;
       for (int64_t w = 0; w < windows; ++w) {
         const int64_t first = std::max<int64_t>(w * window - before, 0), last = std::min((w + 1) * window - before, width);
         T part = 0;
-        for (int64_t j = first * unit; j < last * unit; ++j) part += x[j];
+        for (int64_t j = first; j < last; ++j) part += x[j];
         made += part;
       }
     }
@@ -290,7 +290,7 @@ bool computed(const Step& s, const void* a, const void* b, void* y) {
     switch (s.code) {
       case kDiv: return two<T, T>(a, b, y, n, [](T p, T q) { return p / q; });
       case kRem: return two<T, T>(a, b, y, n, [](T p, T q) { return std::fmod(p, q); });  // of what is `kOrdinary`
-      case kTotal: return totals<T>(a, y, n, s.more, s.other);
+      case kTotal: return totals<T>(a, y, n, s.more);
       case kFloor: return one<T, T>(a, y, n, [](T p) { return std::floor(p); });
       case kCeil: return one<T, T>(a, y, n, [](T p) { return std::ceil(p); });
       case kRoundEven: return one<T, T>(a, y, n, [](T p) { return std::nearbyint(p); });

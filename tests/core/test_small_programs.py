@@ -147,28 +147,42 @@ def test_what_is_taken(taken):
     assert taken == ["abs", "any", "sum", "where", "max", "fmod"]
 
 
-def test_totals_of_all_sizes(taken):
+# shape, dimensions, and whether the order in which XLA sums is known
+TOTALS = [
+    ((33,), 0, True),
+    ((1000,), 0, True),
+    ((1, 65), None, True),
+    ((64, 10), 0, True),
+    ((8, 100), 1, True),
+    ((3, 40, 5), 1, True),
+    ((63, 65), 1, True),
+    ((64, 64), 0, False),  # a library's
+    ((1024, 4), 0, False),
+    ((32, 32), None, False),
+    ((16, 31), (0, 1), False),
+    ((33, 3, 20), (0, 2), False),
+]
+SHOWN = {
+    "plain": lambda x: x,
+    "transposed": lambda x: x.permute(*range(x.ndim)[::-1]).contiguous().permute(*range(x.ndim)[::-1]),
+    "with steps": lambda x: fb.stack([x, -x], -1)[..., 0],
+    "expanded": lambda x: x[:1].expand(x.shape),
+}
+
+
+@pytest.mark.parametrize("shown", SHOWN)
+def test_totals_are_those_of_xla(taken, shown):
     rng = np.random.default_rng(0)
-    for shape, dim in (
-        ((33,), 0),
-        ((64,), 0),
-        ((1000,), 0),
-        ((64, 10), 0),
-        ((8, 100), 1),
-        ((64, 10), None),
-        ((3, 40, 5), 1),
-        ((2, 3, 4), (0, 2)),
-    ):
-        values = (rng.standard_normal(shape) * 10 ** rng.uniform(-3, 3, shape)).astype(np.float32)
-        x = fb.tensor(values)
+    for i, (shape, dim, known) in enumerate(TOTALS[:: 1 if shown == "plain" else 2]):
+        total = fb.mean if i % 2 else fb.sum
+        values = rng.standard_normal(shape) * 10 ** rng.uniform(-3, 3, shape)
+        x = SHOWN[shown](fb.tensor(values.astype((np.float32, np.float64)[i // 2 % 2])))
         with fb.no_grad():
             for _ in range(ENOUGH):
-                x.sum(dim), x.mean(dim)
+                total(x, dim)
             taken.clear()
-            assert _bits((x.sum(dim), x.mean(dim))) == _bits(_xlas(lambda x, dim=dim: (x.sum(dim), x.mean(dim)), x)), (
-                shape
-            )
-            assert taken == ["sum", "mean"], shape
+            assert _bits(total(x, dim)) == _bits(_xlas(total, x, dim)), (shape, dim)
+            assert taken == ([total.__name__] if known else []), (shape, dim)
 
 
 def test_recorded_and_watched_calls_are_not_the_hosts(taken):

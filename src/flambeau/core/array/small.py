@@ -423,29 +423,17 @@ def _reduce(coder: _Coder, equation: Any, given: list[Look], out: Any, which: in
     width = math.prod(look.shape[d] for d in axes)
     if not width or not math.prod(out.shape):
         raise Refused("nothing to reduce")
-    if name == "sum" and out.dtype.kind == "f":
-        return _total(coder, look, order, axes, out)
     look = coder.dense(
         look._replace(shape=tuple(look.shape[d] for d in order), strides=tuple(look.strides[d] for d in order))
     )
-    if name not in ("sum", "prod", "all", "any"):
+    if name == "sum" and out.dtype.kind == "f":
+        if width == 1:  # which XLA takes for no sum
+            return look._replace(shape=out.shape, strides=contiguous_strides(out.shape))
+        name = "total"
+    if name not in ("sum", "total", "prod", "all", "any"):
         coder.ordinary(look)
     made = coder.new(out.shape, out.dtype)
     coder.emit(name, look.dtype, made.slot, look.slot, count=math.prod(out.shape), more=width, other=_type(out.dtype))
-    return made
-
-
-def _total(coder: _Coder, look: Look, order: Sequence[int], axes: Sequence[int], out: Any) -> Look:
-    first, *others = [look.shape[d] for d in sorted(axes)]
-    look = coder.dense(
-        look._replace(shape=tuple(look.shape[d] for d in order), strides=tuple(look.strides[d] for d in order))
-    )
-    if math.prod(n for n in (first, *others)) == 1:
-        return look._replace(shape=out.shape, strides=contiguous_strides(out.shape))  # which XLA takes for no sum
-    made = coder.new(out.shape, out.dtype)
-    coder.emit(
-        "total", look.dtype, made.slot, look.slot, count=math.prod(out.shape), more=first, other=math.prod(others)
-    )
     return made
 
 
