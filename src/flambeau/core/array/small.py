@@ -427,8 +427,6 @@ def _reduce(coder: _Coder, equation: Any, given: list[Look], out: Any, which: in
         look._replace(shape=tuple(look.shape[d] for d in order), strides=tuple(look.strides[d] for d in order))
     )
     if name == "sum" and out.dtype.kind == "f":
-        if width == 1:  # which XLA takes for no sum
-            return look._replace(shape=out.shape, strides=contiguous_strides(out.shape))
         name = "total"
     if name not in ("sum", "total", "prod", "all", "any"):
         coder.ordinary(look)

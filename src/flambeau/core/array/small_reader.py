@@ -34,6 +34,8 @@ class Reader(_Writer):
             name in ("div", "sign", "rem") or (kind.kind == "f" and (_is_rem(equation) or _is_total(equation)))
         ):
             return [None]
+        if name in ("reduce_max", "reduce_min") and kind.kind == "f" and not _is_loop(equation):
+            raise Refused(name)
         return super().steps_of(equation)
 
     def refuse_chains(self, equation: Any, given: list[_Value]) -> None:
@@ -77,20 +79,25 @@ def count_of(equation: Any) -> int:
     """By how many a total is divided; 0 if not by a small whole number."""
     number = equation.invars[1]
     value = float(number.val) if isinstance(number, Literal) and np.ndim(number.val) == 0 else 0.0
-    return int(value) if 1 <= value <= MOST_SUMMED * 4 and value.is_integer() else 0
+    return int(value) if 1 < value <= MOST_SUMMED * 4 and value.is_integer() else 0
 
 
 MOST_SUMMED: int = 1024  # along a dimension, up to which XLA's order is known
-_SPLIT = 4096  # elements from which on XLA sums in another order, by a library
+_SPLIT = 4096  # elements from which on XLA leaves reductions to a library: sums in another order, and of two zeros the one or the other
 
 
 def _is_total(equation: Any) -> bool:
     """Whether it is a sum whose order is known: of this XLA, along one dimension, of few elements.
 
-    Along several its order hangs on their sizes and strides; the result differs in the last bits from some hundred elements on.
+    Along several its order hangs on their sizes and strides; the result differs in the last bits from some hundred elements on. Along
+    none (sizes of 1) it is no sum for XLA, nor is a mean then a quotient, so that subnormal numbers stay.
     """
     if equation.primitive.name != "reduce_sum" or not SERVES:
         return False
     shape = equation.invars[0].aval.shape
     summed = [shape[d] for d in equation.params["axes"] if shape[d] != 1]
-    return math.prod(shape) < _SPLIT and len(summed) <= 1 and all(0 < n <= MOST_SUMMED for n in summed)
+    return len(summed) == 1 and 0 < summed[0] <= MOST_SUMMED and _is_loop(equation)
+
+
+def _is_loop(equation: Any) -> bool:
+    return math.prod(equation.invars[0].aval.shape) < _SPLIT
