@@ -185,6 +185,22 @@ def test_totals_are_those_of_xla(taken, shown):
             assert taken == ([total.__name__] if known else []), (shape, dim)
 
 
+def test_largest_of_zeros_and_means_of_one_number(taken):
+    zeros = fb.where(fb.arange(4096) % 3 == 0, 0.0, -0.0).view(64, 64)
+    with fb.no_grad():
+        for call, x, names in (
+            (lambda x: (x.amax(1), x.amin(1)), zeros, []),
+            (lambda x: (x.amax(1), x.amin(1)), zeros[1:], ["amax", "amin"]),
+            (lambda x: x.mean(0), fb.full((1, 64), 1e-40), []),  # of one number it is no quotient
+        ):
+            wanted = _bits(_xlas(call, x))
+            for _ in range(ENOUGH):
+                call(x)
+            taken.clear()
+            assert _bits(call(x)) == wanted
+            assert taken == names
+
+
 def test_recorded_and_watched_calls_are_not_the_hosts(taken):
     x = fb.randn(64, requires_grad=True)
     for _ in range(2 * ENOUGH):

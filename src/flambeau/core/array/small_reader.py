@@ -10,7 +10,7 @@ from jax.extend.core import Literal
 
 from .by_numpy import Refused, _Value, _Writer
 from .first_calls import SERVES
-from .numpy_rules import MOVES
+from .numpy_rules import MOVES, SPLIT
 
 # in the kernel's order
 TYPES: tuple[np.dtype, ...] = tuple(map(np.dtype, "bool int8 int16 int32 int64 uint8 float32 float64".split()))
@@ -83,7 +83,6 @@ def count_of(equation: Any) -> int:
 
 
 MOST_SUMMED: int = 1024  # along a dimension, up to which XLA's order is known
-_SPLIT = 4096  # elements from which on XLA leaves reductions to a library: sums in another order, and of two zeros the one or the other
 
 
 def _is_total(equation: Any) -> bool:
@@ -100,4 +99,4 @@ def _is_total(equation: Any) -> bool:
 
 
 def _is_loop(equation: Any) -> bool:
-    return math.prod(equation.invars[0].aval.shape) < _SPLIT
+    return math.prod(equation.invars[0].aval.shape) < SPLIT

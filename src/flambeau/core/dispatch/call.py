@@ -22,7 +22,8 @@ from ..context.grad_mode import no_grad
 from ..context.grad_mode import state as grad_state
 from ..context.overrides import PASS, Overridden, ask, ask_classes, has_say, of_a_class, plain
 from ..context.warned import warn
-from ..tape.nodes import OperatorNode, Program, is_differentiable
+from ..tape.nodes import OperatorNode, is_differentiable
+from ..tape.programs import Program
 from ..tensor.sparse import SparseOperand
 from ..tensor.storage import Storage
 from ..tensor.tensor import Tensor, blank, wrap
