@@ -382,3 +382,16 @@ def test_numbers_and_tensors_without_dimensions_are_told_apart(taken):
             fb.sub(y, fb.tensor(3, dtype=fb.uint8))
         with pytest.raises(RuntimeError, match="Subtraction"):
             fb.sub(y, True)
+
+
+def test_numpys_numbers_are_refused_where_a_tensor_was_taken_before():
+    x = fb.ones(3)
+    for function in (fb.maximum, fb.logical_and, fb.atan2):
+        for number in (np.int64(3), np.float32(2), np.bool_(True)):
+            for _ in range(2):
+                function(x, x)
+                with pytest.raises(
+                    TypeError, match=rf"position 2\) must be Tensor, not numpy.{type(number).__name__}$"
+                ):
+                    function(x, number)
+    assert fb.add(x, np.float32(1.5)).tolist() == [2.5] * 3
