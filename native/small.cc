@@ -14,9 +14,9 @@
 #include "python.h"
 #include "small_steps.h"
 
-namespace {
+using namespace flambeau::small;
 
-using namespace flambeau;
+namespace {
 
 constexpr int array_of_arguments = 0x0080;  // METH_FASTCALL
 constexpr int with_format = 0x0004 | 0x0008;        // PyBUF_FORMAT, PyBUF_ND: in one piece
@@ -45,6 +45,8 @@ PyObject* nothing() {
   return none;
 }
 
+// ---------------------------------------------------------------- what a program is
+
 struct Program {
   bool ready = false, refused = false;
   int calls = 0;
@@ -66,13 +68,6 @@ struct Programs {
 enum Place : int64_t { kArgument, kConstant, kRoom, kResult };
 
 // ---------------------------------------------------------------- a call
-
-struct Abrupt {  // XLA's threads take the smallest numbers (subnormal ones) for 0, in what goes in and in what comes out
-  Abrupt() : before(_mm_getcsr()) { _mm_setcsr(before | 0x8040u); }
-  ~Abrupt() { _mm_setcsr(before); }
-  Abrupt(const Abrupt&) = delete;
-  unsigned before;
-};
 
 struct Argument {
   Py_buffer view;
@@ -178,6 +173,13 @@ bool look_at_any(PyObject* given, bool recording, Argument& argument, std::strin
   }
   return false;
 }
+
+struct Abrupt {  // XLA's threads take the smallest numbers (subnormal ones) for 0, in what goes in and in what comes out
+  Abrupt() : before(_mm_getcsr()) { _mm_setcsr(before | 0x8040u); }
+  ~Abrupt() { _mm_setcsr(before); }
+  Abrupt(const Abrupt&) = delete;
+  unsigned before;
+};
 
 PyObject* ran(const Program& p, const Argument* arguments) {
   const size_t results = p.shapes.size();
@@ -382,7 +384,7 @@ PyObject* write(PyObject*, PyObject* const* given, Py_ssize_t count) {
     at = apart.data();
   }
   const int64_t steps = all_one ? 0 : 1;
-  lay_along(size, how.data(), at, to.view.buf, steps);
+  put_elements(size, how.data(), at, to.view.buf, steps);
   Py_IncRef(yes);
   return yes;
 }

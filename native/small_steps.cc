@@ -1,4 +1,5 @@
-// The operations of programs of small arrays: each takes rows of numbers, and has the bits of XLA's.
+// The steps of small programs, each an operation over elements that lie in a row: what `run_step` runs. In the order in which they stand here:
+// element by element, casts, reductions, what moves elements.
 
 #include "small_steps.h"
 
@@ -8,16 +9,16 @@
 #include <limits>
 #include <type_traits>
 
-#include "attributes.h"
 #include "numbers.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O3", "no-math-errno", "no-trapping-math")
 #endif
 
+namespace flambeau::small {
 namespace {
 
-using namespace flambeau;
+constexpr int64_t sizes_of[] = {1, 1, 2, 4, 8, 1, 4, 8};
 
 template <class T>
 using Round = typename std::conditional<std::is_integral<T>::value, uint64_t, T>::type;
@@ -108,16 +109,6 @@ bool convert_from(Type to, const void* a, void* y, int64_t n) {
 }
 
 bool converted(Type from, Type to, const void* a, void* y, int64_t n) {
-  if (from == kBFloat && to == kFloat) {
-    const flambeau::BFloat16* x = static_cast<const flambeau::BFloat16*>(a);
-    for (int64_t i = 0; i < n; ++i) static_cast<float*>(y)[i] = flambeau::widened(x[i]);
-    return true;
-  }
-  if (from == kFloat && to == kBFloat) {
-    const float* x = static_cast<const float*>(a);
-    for (int64_t i = 0; i < n; ++i) flambeau::narrow(x[i], static_cast<flambeau::BFloat16*>(y) + i);
-    return true;
-  }
   switch (from) {
     case kBool: return convert_from<bool>(to, a, y, n);
     case kInt8: return convert_from<int8_t>(to, a, y, n);
@@ -156,8 +147,8 @@ INLINED bool places(const void* a, void* y, int64_t count, int64_t width, F bett
   return true;
 }
 
-// Sums of `count` rows, in the order of XLA's: one after the other, and of more than 32 in windows of so many, with zeros before the first
-// and after the last.
+// Sums of `count` rows in the order of XLA's: one element after the other, and of more than 32 in windows of so many, with zeros before the
+// first and after the last.
 template <class T>
 INLINED bool totals(const void* a, void* y, int64_t count, int64_t width) {
   constexpr int64_t window = 32;
@@ -373,12 +364,6 @@ INLINED void lay(const T* from, const void* places, T* to, int64_t n) {
 
 }  // namespace
 
-namespace flambeau {
-
-void lay_along(int64_t size, const int64_t* how, const void* from, void* to, int64_t pace) {
-  BY_SIZE(size, put(how, static_cast<const T*>(from), static_cast<T*>(to), pace));
-}
-
 bool run_step(const Step& s, const int64_t* extra, char* const* at) {
   const void *const a = at[s.a], *const b = at[s.b];
   void* const y = at[s.result];
@@ -406,4 +391,8 @@ bool run_step(const Step& s, const int64_t* extra, char* const* at) {
   }
 }
 
-}  // namespace flambeau
+void put_elements(int64_t size, const int64_t* how, const char* from, void* to, int64_t steps) {
+  BY_SIZE(size, put(how, reinterpret_cast<const T*>(from), static_cast<T*>(to), steps));
+}
+
+}  // namespace flambeau::small

@@ -1,15 +1,14 @@
-// One operation of a program of small arrays (`small.cc`), and what the host computes for it.
+// What a step of a small program is (`small.cc` has the programs), and what runs one (`small_steps.cc`).
 #pragma once
 
 #include <cstdint>
 
-namespace flambeau {
+namespace flambeau::small {
 
 constexpr int most_dimensions = 8;
 
 // In the order of `TYPES` in core/array/small.py.
-enum Type : int64_t { kBool, kInt8, kInt16, kInt32, kInt64, kUint8, kFloat, kDouble, kBFloat };
-constexpr int64_t sizes_of[] = {1, 1, 2, 4, 8, 1, 4, 8, 2};
+enum Type : int64_t { kBool, kInt8, kInt16, kInt32, kInt64, kUint8, kFloat, kDouble };
 
 // In the order of `CODES` there.
 enum Code : int64_t {
@@ -25,10 +24,10 @@ struct Step {
   int64_t result, a, b, c, count, more;
 };
 
-// Whatever one step does, with the memory of each slot; false where values leave a choice, and XLA's program is to run.
+// Runs one step over the slots' memory; false where the values leave a choice, or one is not there.
 bool run_step(const Step& step, const int64_t* extra, char* const* at);
 
-// Lays numbers of `size` bytes, of which every `pace`-th is the next, where `how` says: dimensions, start, shape, strides.
-void lay_along(int64_t size, const int64_t* how, const void* from, void* to, int64_t pace);
+// Lays elements of so many bytes, which lie in a row (or the first one only, if `steps` is 0), at the places that `how` tells: rank, start, sizes, steps.
+void put_elements(int64_t size, const int64_t* how, const char* from, void* to, int64_t steps);
 
-}  // namespace flambeau
+}  // namespace flambeau::small

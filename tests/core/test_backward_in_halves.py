@@ -9,7 +9,7 @@ import numpy as np
 import flambeau as fb
 from flambeau import nn
 from flambeau.core.autograd.halves import inputs_first
-from flambeau.core.tape.nodes import Program
+from flambeau.core.tape.programs import Program
 
 
 def tied() -> tuple[Any, Any]:

@@ -242,6 +242,15 @@ def test_writes_into_parts_of_a_new_shape_need_no_compilation(monkeypatch):
     assert made.tolist() == wanted.tolist() and any("backend_compile" in name for name in compiled)
 
 
+def test_zeros_of_both_signs_among_many_are_left_to_xla():
+    x = np.where(np.arange(4096) % 2, 0.0, -0.0).astype(np.float32).reshape(64, 64)
+    for function in (lambda x: x.max(1), lambda x: x.min(0)):
+        with pytest.raises(Refused, match="zeros"):
+            Written(jax.make_jaxpr(function)(x))([x])
+        one = np.abs(x)
+        assert not np.signbit(Written(jax.make_jaxpr(function)(one))([one])).any()
+
+
 def test_results_share_no_memory():
     run = programs.jit(lambda x: (y := -x, y, x, x[1:], x.reshape(-1)))
     x = jax.device_put(np.arange(1024, dtype=np.float32).reshape(32, 32))

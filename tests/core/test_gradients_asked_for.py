@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import flambeau as fb
-from flambeau.core.tape.nodes import Program
+from flambeau.core.tape.programs import Program
 
 
 def _gradients(lib: Any, which: str, again: bool) -> list[np.ndarray]:

@@ -147,31 +147,58 @@ def test_what_is_taken(taken):
     assert taken == ["abs", "any", "sum", "where", "max", "fmod"]
 
 
-@pytest.mark.parametrize("kind", ["float32", "float64"])
-def test_totals_of_all_sizes(taken, kind):
+# shape, dimensions, and whether the order in which XLA sums is known
+TOTALS = [
+    ((33,), 0, True),
+    ((1000,), 0, True),
+    ((1, 65), None, True),
+    ((64, 10), 0, True),
+    ((8, 100), 1, True),
+    ((3, 40, 5), 1, True),
+    ((63, 65), 1, True),
+    ((64, 64), 0, False),  # a library's
+    ((1024, 4), 0, False),
+    ((32, 32), None, False),
+    ((16, 31), (0, 1), False),
+    ((33, 3, 20), (0, 2), False),
+]
+SHOWN = {
+    "plain": lambda x: x,
+    "transposed": lambda x: x.permute(*range(x.ndim)[::-1]).contiguous().permute(*range(x.ndim)[::-1]),
+    "with steps": lambda x: fb.stack([x, -x], -1)[..., 0],
+    "expanded": lambda x: x[:1].expand(x.shape),
+}
+
+
+@pytest.mark.parametrize("shown", SHOWN)
+def test_totals_are_those_of_xla(taken, shown):
     rng = np.random.default_rng(0)
-    for shape, seen, dim, by_host in (
-        ((33,), lambda x: x, 0, True),
-        ((1000,), lambda x: x[1::2], 0, True),
-        ((1025,), lambda x: x, 0, False),  # windows of windows
-        ((8, 100), lambda x: x.t(), 0, True),
-        ((63, 64), lambda x: x, 1, True),
-        ((64, 64), lambda x: x, 1, False),  # from 4,096 elements on another library adds
-        ((3, 40, 5), lambda x: x.flip(1).transpose(0, 2), 1, True),
-        ((6,), lambda x: x.expand(32, 6).t(), None, False),
-        ((31, 8), lambda x: x, None, False),
-        ((2, 11, 31, 6), lambda x: x, (1, 2, 3), False),
-    ):
-        values = (rng.standard_normal(shape) * 10 ** rng.uniform(-3, 3, shape)).astype(kind)
-        x = seen(fb.tensor(values))
+    for i, (shape, dim, known) in enumerate(TOTALS[:: 1 if shown == "plain" else 2]):
+        total = fb.mean if i % 2 else fb.sum
+        values = rng.standard_normal(shape) * 10 ** rng.uniform(-3, 3, shape)
+        x = SHOWN[shown](fb.tensor(values.astype((np.float32, np.float64)[i // 2 % 2])))
         with fb.no_grad():
             for _ in range(ENOUGH):
-                x.sum(dim), x.mean(dim)
+                total(x, dim)
             taken.clear()
-            assert _bits((x.sum(dim), x.mean(dim))) == _bits(_xlas(lambda x, dim=dim: (x.sum(dim), x.mean(dim)), x)), (
-                shape
-            )
-            assert taken == ["sum", "mean"] * by_host, shape
+            assert _bits(total(x, dim)) == _bits(_xlas(total, x, dim)), (shape, dim)
+            assert taken == ([total.__name__] if known else []), (shape, dim)
+
+
+def test_largest_of_zeros_and_means_of_one_number(taken):
+    zeros = fb.where(fb.arange(4096) % 3 == 0, 0.0, -0.0).view(64, 64)
+    with fb.no_grad():
+        for call, x, names in (
+            (lambda x: (x.amax(1), x.amin(1)), zeros, []),
+            (lambda x: (x.amax(1), x.amin(1)), zeros[1:], ["amax", "amin"]),
+            (lambda x: x.mean(0), fb.full((1, 64), 1e-40), []),  # of one number it is no quotient
+        ):
+            wanted = _bits(_xlas(call, x))
+            for _ in range(ENOUGH):
+                call(x)
+            taken.clear()
+            assert _bits(call(x)) == wanted
+            assert taken == names
 
 
 def test_recorded_and_watched_calls_are_not_the_hosts(taken):
@@ -355,3 +382,16 @@ def test_numbers_and_tensors_without_dimensions_are_told_apart(taken):
             fb.sub(y, fb.tensor(3, dtype=fb.uint8))
         with pytest.raises(RuntimeError, match="Subtraction"):
             fb.sub(y, True)
+
+
+def test_numpys_numbers_are_refused_where_a_tensor_was_taken_before():
+    x = fb.ones(3)
+    for function in (fb.maximum, fb.logical_and, fb.atan2):
+        for number in (np.int64(3), np.float32(2), np.bool_(True)):
+            for _ in range(2):
+                function(x, x)
+                with pytest.raises(
+                    TypeError, match=rf"position 2\) must be Tensor, not numpy.{type(number).__name__}$"
+                ):
+                    function(x, number)
+    assert fb.add(x, np.float32(1.5)).tolist() == [2.5] * 3

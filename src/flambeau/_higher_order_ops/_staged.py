@@ -13,7 +13,8 @@ import jax
 from ..compiler.pure import PureCall
 from ..core.context.grad_mode import state
 from ..core.context.tracing import Untraceable
-from ..core.tape.nodes import OperatorNode, Program, is_differentiable
+from ..core.tape.nodes import OperatorNode, is_differentiable
+from ..core.tape.programs import Program
 from ..core.tensor.tensor import Tensor, wrap
 from ..core.tensor.tree import flatten, unflatten
 

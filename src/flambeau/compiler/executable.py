@@ -11,7 +11,7 @@ import jax
 from .. import native
 from ..core.context.callbacks import raising
 from ..core.context.tracing import Untraceable
-from ..core.tape.nodes import Program as ArrayProgram
+from ..core.tape.programs import Program as ArrayProgram
 from ..core.tensor.storage import PartsStorage, Storage, cut_over, is_far
 from ..core.tensor.tensor import Tensor
 from ..native import channels_last

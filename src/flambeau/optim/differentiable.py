@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.context.grad_mode import enable_grad
-from ..core.tape.nodes import Program, taped_call
+from ..core.tape.nodes import taped_call
+from ..core.tape.programs import Program
 from ..core.tensor.tensor import Tensor
 
 

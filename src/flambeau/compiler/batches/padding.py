@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...core.tape.nodes import Program as ArrayProgram
+from ...core.tape.programs import Program as ArrayProgram
 
 Shape = tuple[int, ...]
 Sizes = list[tuple[int, Shape]]  # which one, and what shape it gets

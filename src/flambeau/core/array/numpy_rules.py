@@ -447,10 +447,16 @@ def _reduced(function: Step, kinds: str) -> Rule:
     return rule
 
 
+# elements from which on XLA leaves reductions to a library: sums in another order, and of two zeros the one or the other
+SPLIT: int = 4096
+
+
 def _largest(x: Any, axes: Any, dtype: np.dtype) -> Any:
     made = np.maximum.reduce(x, axes)
     if dtype.kind != "f" or np.all(made):
         return made
+    if x.size >= SPLIT and len(np.unique(np.signbit(x[x == 0]))) > 1:
+        raise Refused("zeros of both signs")
     return np.where(made == 0, np.where(((x == 0) & ~np.signbit(x)).any(axes), 0, -np.zeros((), dtype)), made)
 
 

@@ -423,33 +423,15 @@ def _reduce(coder: _Coder, equation: Any, given: list[Look], out: Any, which: in
     width = math.prod(look.shape[d] for d in axes)
     if not width or not math.prod(out.shape):
         raise Refused("nothing to reduce")
-    if name == "sum" and out.dtype.kind == "f":
-        return _total(coder, look, order, axes, out)
     look = coder.dense(
         look._replace(shape=tuple(look.shape[d] for d in order), strides=tuple(look.strides[d] for d in order))
     )
-    if name not in ("sum", "prod", "all", "any"):
+    if name == "sum" and out.dtype.kind == "f":
+        name = "total"
+    if name not in ("sum", "total", "prod", "all", "any"):
         coder.ordinary(look)
     made = coder.new(out.shape, out.dtype)
     coder.emit(name, look.dtype, made.slot, look.slot, count=math.prod(out.shape), more=width, other=_type(out.dtype))
-    return made
-
-
-def _total(coder: _Coder, look: Look, order: Sequence[int], axes: Sequence[int], out: Any) -> Look:
-    """A sum over one dimension: over several, XLA's order hangs on their sizes in ways that were not found out.
-
-    More than 1,024 numbers have windows of windows there, and from 4,096 elements on another library adds them.
-    """
-    if len(axes) > 1 or look.shape[axes[0]] > 1024 or math.prod(look.shape) >= 4096:
-        raise Refused("a sum over several dimensions, or of many numbers")
-    look = coder.dense(
-        look._replace(shape=tuple(look.shape[d] for d in order), strides=tuple(look.strides[d] for d in order))
-    )
-    width = look.shape[-1]
-    if width == 1:
-        return look._replace(shape=out.shape, strides=contiguous_strides(out.shape))  # which XLA takes for no sum
-    made = coder.new(out.shape, out.dtype)
-    coder.emit("total", look.dtype, made.slot, look.slot, count=math.prod(out.shape), more=width)
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from jax.extend.core import Literal
 
 from .by_numpy import Refused, _Value, _Writer
 from .first_calls import SERVES
-from .numpy_rules import MOVES
+from .numpy_rules import MOVES, SPLIT
 
 # in the kernel's order
 TYPES: tuple[np.dtype, ...] = tuple(map(np.dtype, "bool int8 int16 int32 int64 uint8 float32 float64".split()))
@@ -33,6 +34,8 @@ class Reader(_Writer):
             name in ("div", "sign", "rem") or (kind.kind == "f" and (_is_rem(equation) or _is_total(equation)))
         ):
             return [None]
+        if name in ("reduce_max", "reduce_min") and kind.kind == "f" and not _is_loop(equation):
+            raise Refused(name)
         return super().steps_of(equation)
 
     def refuse_chains(self, equation: Any, given: list[_Value]) -> None:
@@ -76,16 +79,24 @@ def count_of(equation: Any) -> int:
     """By how many a total is divided; 0 if not by a small whole number."""
     number = equation.invars[1]
     value = float(number.val) if isinstance(number, Literal) and np.ndim(number.val) == 0 else 0.0
-    return int(value) if 1 <= value <= MOST_SUMMED * 4 and value.is_integer() else 0
+    return int(value) if 1 < value <= MOST_SUMMED * 4 and value.is_integer() else 0
 
 
 MOST_SUMMED: int = 1024  # along a dimension, up to which XLA's order is known
-_WINDOW = 32
 
 
 def _is_total(equation: Any) -> bool:
-    """Whether it is a sum whose order is known: of this XLA, and of one dimension at most that is larger than a window, the first one."""
+    """Whether it is a sum whose order is known: of this XLA, along one dimension, of few elements.
+
+    Along several its order hangs on their sizes and strides; the result differs in the last bits from some hundred elements on. Along
+    none (sizes of 1) it is no sum for XLA, nor is a mean then a quotient, so that subnormal numbers stay.
+    """
     if equation.primitive.name != "reduce_sum" or not SERVES:
         return False
-    first, *others = [equation.invars[0].aval.shape[d] for d in sorted(equation.params["axes"])] or [0]
-    return 0 < first <= MOST_SUMMED and all(n <= _WINDOW for n in others)
+    shape = equation.invars[0].aval.shape
+    summed = [shape[d] for d in equation.params["axes"] if shape[d] != 1]
+    return len(summed) == 1 and 0 < summed[0] <= MOST_SUMMED and _is_loop(equation)
+
+
+def _is_loop(equation: Any) -> bool:
+    return math.prod(equation.invars[0].aval.shape) < SPLIT

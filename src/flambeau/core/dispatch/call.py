@@ -22,7 +22,8 @@ from ..context.grad_mode import no_grad
 from ..context.grad_mode import state as grad_state
 from ..context.overrides import PASS, Overridden, ask, ask_classes, has_say, of_a_class, plain
 from ..context.warned import warn
-from ..tape.nodes import OperatorNode, Program, is_differentiable
+from ..tape.nodes import OperatorNode, is_differentiable
+from ..tape.programs import Program
 from ..tensor.sparse import SparseOperand
 from ..tensor.storage import Storage
 from ..tensor.tensor import Tensor, blank, wrap
@@ -67,6 +68,8 @@ def arrays_of(
             if not isinstance(value, Tensor):
                 if len(arrays) < tensors and not isinstance(value, (jax.Array, MetaArray)):
                     raise op.signature.refusal(name, key, dynamic, value)
+                if asks and isinstance(value, np.generic):
+                    _look_at_number(op, name, key, dynamic, len(arrays), value)
                 arrays.append(_array_of(op, name, key, dynamic, value))
                 continue
         if value._view is None and not traced:
@@ -98,7 +101,8 @@ def seen(program: Program, arrays: list[Any], views: list[tuple[int, Any]], writ
 def _look_at_number(op: Operator, name: str, key: Any, dynamic: Any, position: int, value: Any) -> None:
     """Raise TypeError for a number where PyTorch takes none; once for each place and kind of number."""
     parameter, place = op.signature.parameter_at(key, position)
-    if type(value) in PYTHON_NUMBERS and not takes_number(op.space + name, parameter, place):
+    of_numpy = isinstance(value, np.generic)
+    if (of_numpy or type(value) in PYTHON_NUMBERS) and not takes_number(op.space + name, parameter, place):
         raise not_a_tensor(name, parameter, place + 1, value)
     if op.signature.fixed_places:
         op.numbers_taken.add((position, type(value)))

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 
 from ..array import dtypes, programs
 from ..array.return_types import return_type
-from ..tape.nodes import Program, camel
+from ..tape.nodes import camel
+from ..tape.programs import Program
 from .at_once import AtOnce
 from .autocast import Rules
 from .directly import Direct, Form

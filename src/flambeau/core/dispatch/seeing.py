@@ -25,7 +25,7 @@ from ..array.by_numpy import Refused
 from ..array.flattened import EACH, LEAST
 from ..array.geometry import Geometry
 from ..context.overrides import PASS
-from ..tape.nodes import UNKNOWN, Program
+from ..tape.programs import UNKNOWN, Program
 from ..tensor.storage import Storage
 
 MOST = 1 << 14  # elements of a view that is read in a loop of the operator's, which may read it more than once

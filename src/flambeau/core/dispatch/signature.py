@@ -45,7 +45,7 @@ def kind_of(parameter: inspect.Parameter) -> int:
 
 def not_a_tensor(name: str, argument: str, position: int, value: Any) -> TypeError:
     """The error for an argument that should be a tensor."""
-    kind = "numpy.ndarray" if isinstance(value, np.ndarray) else type(value).__name__
+    kind = f"numpy.{type(value).__name__}" if isinstance(value, (np.ndarray, np.generic)) else type(value).__name__
     return TypeError(f"{name}(): argument '{argument}' (position {position}) must be Tensor, not {kind}")
 
 

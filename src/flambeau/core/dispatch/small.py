@@ -24,7 +24,7 @@ from ..array.geometry import Geometry, contiguous_strides
 from ..array.small import NEVER, Small, written
 from ..context.grad_mode import state
 from ..context.overrides import plain
-from ..tape.nodes import Program
+from ..tape.programs import Program
 from ..tensor.storage import HostStorage, Storage
 from ..tensor.tensor import Tensor
 from . import at_once

@@ -19,7 +19,8 @@ from ...core.dispatch.at_once import slices
 from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.dispatch.signature import not_a_tensor
-from ...core.tape.nodes import AccumulateGrad, Node, Program, taped_call
+from ...core.tape.nodes import AccumulateGrad, Node, taped_call
+from ...core.tape.programs import Program
 from ...core.tensor.sparse import SparseArray, check_not_traced
 from ...core.tensor.tensor import Tensor, from_host
 from ...native.moving import rows_at
