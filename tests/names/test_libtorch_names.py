@@ -369,7 +369,9 @@ def test_products_with_weights_of_few_bits():
                 )
             made.append(([q.tolist(), offsets.tolist(), scale, zero], few.numpy(), half.numpy()))
         assert made[0][0] == made[1][0]
-        for ours, theirs in zip(made[1][1:], made[0][1:], strict=True):
+        # without AVX-512 PyTorch's kernel adds pairs of products in 16 bits, and cuts off what is larger
+        first = 1 if "AVX512" in torch.backends.cpu.get_cpu_capability() else 2
+        for ours, theirs in zip(made[1][first:], made[0][first:], strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=2e-4)
 
 
