@@ -68,7 +68,7 @@ def arrays_of(
             if not isinstance(value, Tensor):
                 if len(arrays) < tensors and not isinstance(value, (jax.Array, MetaArray)):
                     raise op.signature.refusal(name, key, dynamic, value)
-                if asks and isinstance(value, np.generic):
+                if asks and isinstance(value, np.generic) and (len(arrays), kind) not in op.numbers_taken:
                     _look_at_number(op, name, key, dynamic, len(arrays), value)
                 arrays.append(_array_of(op, name, key, dynamic, value))
                 continue
